@@ -1,0 +1,1 @@
+"""Synthetic faces with exact 3D labels, and models trained on them."""

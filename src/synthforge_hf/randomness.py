@@ -1,0 +1,18 @@
+"""Counter-based random numbers: every stream is named by (seed, sample index, purpose) and nothing else.
+
+No global state, so any sample can be made again alone, in any order, by any worker.
+"""
+
+import hashlib
+
+import numpy as np
+
+
+def random_stream(seed: int, index: int, purpose: str) -> np.random.Generator:
+    """Return the random generator of one purpose ("camera", "skin", ...) of one sample.
+
+    Two streams differ as soon as one of the three arguments differs; the same three always give the same numbers.
+    The name is hashed into the 128-bit key of a Philox counter generator.
+    """
+    digest = hashlib.blake2b(f"{seed}/{index}/{purpose}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
