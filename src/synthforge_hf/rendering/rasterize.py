@@ -1,0 +1,232 @@
+"""The triangle each pixel sees: a z-buffer on Warp (CPU and CUDA, one kernel) or PyTorch3D behind the same function."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from synthforge_hf.errors import SynthForgeError
+
+NEAR = 1e-3
+"""Metres. A triangle with any vertex nearer than this (or behind the camera) is not drawn."""
+
+TRIANGLE_SLICES_CUDA = 16
+"""Threads that share the rows of a triangle on a GPU, so that a large triangle does not keep a single thread busy."""
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What a pixel's centre sees.
+
+    triangle: (B, H, W) int32 index into ``faces``; -1 where there is no surface.
+    barycentric: (B, H, W, 3) float32 weights of the triangle's corners on the surface (perspective-correct), sum 1; 0
+        where there is none.
+    depth: (B, H, W) float32 planar z of the camera frame, metres; 0 where there is none.
+    """
+
+    triangle: Tensor
+    barycentric: Tensor
+    depth: Tensor
+
+
+def rasterize(
+    vertices: Tensor,
+    faces: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    backend: Literal["warp", "pytorch3d"] = "warp",
+    *,
+    cull_backfaces: bool = False,
+    orthographic: bool = False,
+) -> Fragments:
+    """Find the nearest triangle under every pixel's centre. All tensors on one device, which the result shares.
+
+    vertices: (B, V, 3) float32, camera frame (x right, y down, z forward), metres.
+    faces: (F, 3) int32 or int64, shared by the batch; counter-clockwise seen from outside, which only
+        ``cull_backfaces`` cares about.
+    intrinsics: (B, 3, 3) float32, pixels; a pixel's centre is at +0.5. The last row is taken to be (0, 0, 1).
+    cull_backfaces: leave out triangles seen from behind.
+    orthographic: project without division, x_pixel = fx * x + cx with x in metres; z must still be positive.
+
+    The result depends on nothing but the input: a pixel centre on a shared edge belongs to exactly one of the triangles
+    (top-left rule), equal depths go to the lower index. Not drawn: triangles with a corner at z <= 1 mm, or more than a
+    million pixels from the origin, or that have no area once corners are rounded to 1/1024 pixel.
+
+    Raises ValueError when shapes, types or devices do not fit, SynthForgeError when the backend is not installed.
+    """
+    _check_input(vertices, faces, intrinsics, height, width)
+    faces = faces.to(torch.int32).contiguous()
+    if backend == "warp":
+        return _rasterize_warp(vertices, faces, intrinsics, height, width, cull_backfaces, orthographic)
+    if backend == "pytorch3d":
+        if orthographic:
+            raise ValueError("backend 'pytorch3d' offers no orthographic projection; use backend 'warp'")
+        from synthforge_hf.rendering.rasterize_pytorch3d import rasterize_pytorch3d
+
+        return rasterize_pytorch3d(vertices, faces, intrinsics, height, width, cull_backfaces)
+    raise ValueError(f"unknown rasterisation backend {backend!r}; choose 'warp' or 'pytorch3d'")
+
+
+def interpolate(fragments: Fragments, corner_values: Tensor) -> Tensor:
+    """Interpolate values given at the corners of every triangle. Differentiable with respect to them.
+
+    corner_values: (F, 3, C) shared by the batch, or (B, F, 3, C); floating point. Values per vertex: ``values[faces]``.
+    Returns (B, H, W, C), 0 where there is no surface.
+    """
+    batch, height, width = fragments.triangle.shape
+    if corner_values.ndim not in (3, 4) or corner_values.shape[-2] != 3:
+        raise ValueError(f"corner_values must be (F, 3, C) or (B, F, 3, C), not {tuple(corner_values.shape)}")
+    if corner_values.ndim == 4 and corner_values.shape[0] != batch:
+        raise ValueError(f"corner_values has a batch of {corner_values.shape[0]}, the fragments one of {batch}")
+    triangle = fragments.triangle.reshape(-1).long()
+    covered = torch.nonzero(triangle >= 0).squeeze(1)
+    index = triangle[covered]
+    if corner_values.ndim == 4:
+        index = index + torch.div(covered, height * width, rounding_mode="floor") * corner_values.shape[1]
+        corner_values = corner_values.flatten(0, 1)
+    weights = fragments.barycentric.reshape(-1, 3)[covered].to(corner_values.dtype)
+    values = (corner_values[index] * weights.unsqueeze(-1)).sum(1)
+    result = values.new_zeros((triangle.shape[0], values.shape[-1])).index_copy(0, covered, values)
+    return result.view(batch, height, width, -1)
+
+
+def depth_map(
+    vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, *, orthographic: bool = False
+) -> Tensor:
+    """Return only the depth of ``rasterize``: (B, H, W) float32 planar z in metres, 0 where there is no surface."""
+    return rasterize(vertices, faces, intrinsics, height, width, orthographic=orthographic).depth
+
+
+def _check_input(vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int) -> None:
+    if vertices.ndim != 3 or vertices.shape[2] != 3 or vertices.dtype != torch.float32:
+        raise ValueError(f"vertices must be (B, V, 3) float32, not {tuple(vertices.shape)} {vertices.dtype}")
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"faces must be (F, 3) int32 or int64, not {tuple(faces.shape)} {faces.dtype}")
+    if intrinsics.shape != (vertices.shape[0], 3, 3) or intrinsics.dtype != torch.float32:
+        raise ValueError(
+            f"intrinsics must be ({vertices.shape[0]}, 3, 3) float32, not {tuple(intrinsics.shape)} {intrinsics.dtype}"
+        )
+    if not vertices.device == faces.device == intrinsics.device:
+        raise ValueError(
+            f"all tensors must be on one device, not {vertices.device}, {faces.device}, {intrinsics.device}"
+        )
+    if height < 1 or width < 1:
+        raise ValueError(f"the image must have at least one pixel, not {width} x {height}")
+    if faces.numel() and not 0 <= int(faces.min()) <= int(faces.max()) < vertices.shape[1]:
+        raise ValueError(f"faces index vertices {int(faces.min())} to {int(faces.max())}, of {vertices.shape[1]}")
+
+
+@contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """Keep Warp's C library from announcing on every start of every worker that there is no GPU."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as sink:
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@cache
+def load_warp() -> tuple[ModuleType, ModuleType]:
+    """Start Warp once per process, without its banner; return it and our kernels (compiled at first launch, then cached)."""
+    try:
+        import warp
+    except ImportError as error:
+        raise SynthForgeError(
+            f"rendering needs Warp, which does not import ({error}): pip install warp-lang"
+        ) from error
+    warp.config.log_level = warp.LOG_WARNING
+    with nullcontext() if torch.cuda.is_available() else _native_stderr_silenced():
+        warp.init()
+    from synthforge_hf.rendering import rasterize_kernels
+
+    return warp, rasterize_kernels
+
+
+def _rasterize_warp(
+    vertices: Tensor,
+    faces: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    cull_backfaces: bool,
+    orthographic: bool,
+) -> Fragments:
+    warp, kernels = load_warp()
+    vertices = vertices.detach().contiguous()
+    intrinsics = intrinsics.detach().contiguous()
+    device = vertices.device
+    batch, num_vertices = vertices.shape[:2]
+    shape = (batch, height, width)
+    fragments = Fragments(
+        triangle=torch.empty(shape, dtype=torch.int32, device=device),
+        barycentric=torch.empty((*shape, 3), dtype=torch.float32, device=device),
+        depth=torch.empty(shape, dtype=torch.float32, device=device),
+    )
+    if batch == 0:
+        return fragments
+    keys = torch.full(shape, torch.iinfo(torch.int64).max, dtype=torch.int64, device=device)
+    screen = torch.empty((batch, num_vertices, 2), dtype=torch.int32, device=device)
+    weight = torch.empty((batch, num_vertices), dtype=torch.float32, device=device)
+
+    warp_faces = warp.from_torch(faces)
+    warp_screen = warp.from_torch(screen, dtype=warp.vec2i)
+    warp_weight = warp.from_torch(weight)
+    warp_keys = warp.from_torch(keys)
+    on_cuda = device.type == "cuda"
+    triangle_slices = TRIANGLE_SLICES_CUDA if on_cuda else 1
+    pixel_slices = width if on_cuda else 1
+    launch = {
+        "device": warp.device_from_torch(device),
+        # Torch's own stream, so that torch and Warp work on the same tensors in order.
+        "stream": warp.stream_from_torch(torch.cuda.current_stream(device)) if on_cuda else None,
+    }
+    if num_vertices and len(faces):
+        warp.launch(
+            kernels.project_vertices,
+            dim=(batch, num_vertices),
+            inputs=[
+                warp.from_torch(vertices, dtype=warp.vec3f),
+                warp.from_torch(intrinsics),
+                NEAR,
+                orthographic,
+                warp_screen,
+                warp_weight,
+            ],
+            **launch,
+        )
+        warp.launch(
+            kernels.draw_triangles,
+            dim=(batch, len(faces), triangle_slices),
+            inputs=[warp_faces, warp_screen, warp_weight, orthographic, cull_backfaces, triangle_slices, warp_keys],
+            **launch,
+        )
+    warp.launch(
+        kernels.resolve_pixels,
+        dim=(batch, height, pixel_slices),
+        inputs=[
+            warp_faces,
+            warp_screen,
+            warp_weight,
+            orthographic,
+            pixel_slices,
+            warp_keys,
+            warp.from_torch(fragments.triangle),
+            warp.from_torch(fragments.barycentric, dtype=warp.vec3f),
+            warp.from_torch(fragments.depth),
+        ],
+        **launch,
+    )
+    return fragments

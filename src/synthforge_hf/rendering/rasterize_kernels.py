@@ -1,0 +1,199 @@
+"""The Warp kernels of ``rasterize``. Imported on first use only, because importing Warp takes a third of a second.
+
+Coverage is decided in integers: projected vertices are snapped to 1/1024 of a pixel and edge functions are exact 64-bit
+products, so two triangles that share an edge never both claim a pixel centre and never leave a hole between them.
+"""
+
+import warp as wp
+
+wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
+
+SUBPIXELS = wp.constant(1024)
+MAX_PIXEL = wp.constant(wp.float64(1048575.0))
+EMPTY = wp.constant(wp.int64(9223372036854775807))
+
+
+@wp.kernel
+def project_vertices(
+    vertices: wp.array2d(dtype=wp.vec3f),
+    intrinsics: wp.array3d(dtype=wp.float32),
+    near: wp.float32,
+    orthographic: wp.bool,
+    screen: wp.array2d(dtype=wp.vec2i),
+    weight: wp.array2d(dtype=wp.float32),
+):
+    """Snap projected vertices to the sub-pixel grid. Their weight: 1 / z (z if orthographic), or 0 if not to be drawn."""
+    b, v = wp.tid()
+    point = vertices[b, v]
+    screen[b, v] = wp.vec2i(0, 0)
+    weight[b, v] = 0.0
+    # Written so that a NaN fails it.
+    if not point[2] > near:
+        return
+    x = wp.float64(point[0])
+    y = wp.float64(point[1])
+    if not orthographic:
+        x = x / wp.float64(point[2])
+        y = y / wp.float64(point[2])
+    column = wp.float64(intrinsics[b, 0, 0]) * x + wp.float64(intrinsics[b, 0, 1]) * y + wp.float64(intrinsics[b, 0, 2])
+    row = wp.float64(intrinsics[b, 1, 0]) * x + wp.float64(intrinsics[b, 1, 1]) * y + wp.float64(intrinsics[b, 1, 2])
+    if not (wp.abs(column) < MAX_PIXEL and wp.abs(row) < MAX_PIXEL):
+        return
+    scale = wp.float64(SUBPIXELS)
+    screen[b, v] = wp.vec2i(wp.int32(wp.round(column * scale)), wp.int32(wp.round(row * scale)))
+    if orthographic:
+        weight[b, v] = point[2]
+    else:
+        weight[b, v] = 1.0 / point[2]
+
+
+@wp.func
+def edge(a: wp.vec2i, b: wp.vec2i, x: wp.int64, y: wp.int64) -> wp.int64:
+    """Twice the signed area of (a, b, (x, y)), exact: positive inside of edge a-b of a triangle with positive area."""
+    return (wp.int64(b[0]) - wp.int64(a[0])) * (y - wp.int64(a[1])) - (wp.int64(b[1]) - wp.int64(a[1])) * (
+        x - wp.int64(a[0])
+    )
+
+
+@wp.func
+def least_inside(a: wp.vec2i, b: wp.vec2i) -> wp.int64:
+    """Smallest edge value that counts as inside: 0 on top and left edges, 1 on the others (the top-left rule)."""
+    if b[1] < a[1] or (b[1] == a[1] and b[0] > a[0]):
+        return wp.int64(0)
+    return wp.int64(1)
+
+
+@wp.func
+def first_pixel(coordinate: wp.int32) -> wp.int32:
+    """Index of the first pixel whose centre is not before ``coordinate`` (floor division, right for negatives too)."""
+    shifted = coordinate + SUBPIXELS / 2 - 1
+    if shifted >= 0:
+        return shifted / SUBPIXELS
+    return -((SUBPIXELS - 1 - shifted) / SUBPIXELS)
+
+
+@wp.kernel
+def draw_triangles(
+    faces: wp.array2d(dtype=wp.int32),
+    screen: wp.array2d(dtype=wp.vec2i),
+    weight: wp.array2d(dtype=wp.float32),
+    orthographic: wp.bool,
+    cull_backfaces: wp.bool,
+    num_slices: wp.int32,
+    keys: wp.array3d(dtype=wp.int64),
+):
+    """Lower the key of every covered pixel (depth bits above triangle id) to this triangle's.
+
+    One thread draws every num_slices-th row.
+    """
+    b, f, part = wp.tid()
+    ia = faces[f, 0]
+    ib = faces[f, 1]
+    ic = faces[f, 2]
+    wa = weight[b, ia]
+    wb = weight[b, ib]
+    wc = weight[b, ic]
+    if wa == 0.0 or wb == 0.0 or wc == 0.0:
+        return
+    pa = screen[b, ia]
+    pb = screen[b, ib]
+    pc = screen[b, ic]
+    area = edge(pa, pb, wp.int64(pc[0]), wp.int64(pc[1]))
+    if area == wp.int64(0):
+        return
+    if area < wp.int64(0):
+        # With y down, counter-clockwise seen from the camera has negative area.
+        swap = pb
+        pb = pc
+        pc = swap
+        swap_weight = wb
+        wb = wc
+        wc = swap_weight
+        area = -area
+    elif cull_backfaces:
+        return
+
+    height = keys.shape[1]
+    width = keys.shape[2]
+    x_begin = wp.max(first_pixel(wp.min(wp.min(pa[0], pb[0]), pc[0])), 0)
+    y_begin = wp.max(first_pixel(wp.min(wp.min(pa[1], pb[1]), pc[1])), 0)
+    x_end = wp.min(first_pixel(wp.max(wp.max(pa[0], pb[0]), pc[0]) + 1), width)
+    y_end = wp.min(first_pixel(wp.max(wp.max(pa[1], pb[1]), pc[1]) + 1), height)
+    if x_begin >= x_end or y_begin >= y_end:
+        return
+
+    step = wp.int64(SUBPIXELS)
+    x0 = wp.int64(x_begin) * step + step / wp.int64(2)
+    bias_a = least_inside(pb, pc)
+    bias_b = least_inside(pc, pa)
+    bias_c = least_inside(pa, pb)
+    step_a = (wp.int64(pb[1]) - wp.int64(pc[1])) * step
+    step_b = (wp.int64(pc[1]) - wp.int64(pa[1])) * step
+    step_c = (wp.int64(pa[1]) - wp.int64(pb[1])) * step
+    inverse_area = 1.0 / wp.float32(area)
+
+    for y in range(y_begin + part, y_end, num_slices):
+        y0 = wp.int64(y) * step + step / wp.int64(2)
+        ea = edge(pb, pc, x0, y0)
+        eb = edge(pc, pa, x0, y0)
+        ec = edge(pa, pb, x0, y0)
+        for x in range(x_begin, x_end):
+            if ea >= bias_a and eb >= bias_b and ec >= bias_c:
+                depth = (wp.float32(ea) * wa + wp.float32(eb) * wb + wp.float32(ec) * wc) * inverse_area
+                if not orthographic:
+                    depth = 1.0 / depth
+                # Positive floats order like their bits: one minimum picks the nearest surface and, on ties, the
+                # first triangle.
+                key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | wp.int64(f)
+                wp.atomic_min(keys, b, y, x, key)
+            ea += step_a
+            eb += step_b
+            ec += step_c
+
+
+@wp.kernel
+def resolve_pixels(
+    faces: wp.array2d(dtype=wp.int32),
+    screen: wp.array2d(dtype=wp.vec2i),
+    weight: wp.array2d(dtype=wp.float32),
+    orthographic: wp.bool,
+    num_slices: wp.int32,
+    keys: wp.array3d(dtype=wp.int64),
+    triangle: wp.array3d(dtype=wp.int32),
+    barycentric: wp.array3d(dtype=wp.vec3f),
+    depth: wp.array3d(dtype=wp.float32),
+):
+    """Unpack the winning triangle of every pixel and work out where on it the pixel's centre lies.
+
+    One thread resolves every num_slices-th pixel of a row.
+    """
+    b, y, part = wp.tid()
+    step = wp.int64(SUBPIXELS)
+    y0 = wp.int64(y) * step + step / wp.int64(2)
+    for x in range(part, keys.shape[2], num_slices):
+        key = keys[b, y, x]
+        if key == EMPTY:
+            triangle[b, y, x] = -1
+            barycentric[b, y, x] = wp.vec3f(0.0, 0.0, 0.0)
+            depth[b, y, x] = 0.0
+        else:
+            f = wp.int32(key & wp.int64(0xFFFFFFFF))
+            ia = faces[f, 0]
+            ib = faces[f, 1]
+            ic = faces[f, 2]
+            pa = screen[b, ia]
+            pb = screen[b, ib]
+            pc = screen[b, ic]
+            x0 = wp.int64(x) * step + step / wp.int64(2)
+            # Signs cancel in the normalisation, so winding does not matter here.
+            share_a = wp.float32(edge(pb, pc, x0, y0))
+            share_b = wp.float32(edge(pc, pa, x0, y0))
+            share_c = wp.float32(edge(pa, pb, x0, y0))
+            if not orthographic:
+                share_a *= weight[b, ia]
+                share_b *= weight[b, ib]
+                share_c *= weight[b, ic]
+            total = 1.0 / (share_a + share_b + share_c)
+            triangle[b, y, x] = f
+            barycentric[b, y, x] = wp.vec3f(share_a * total, share_b * total, share_c * total)
+            depth[b, y, x] = wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
