@@ -22,7 +22,7 @@ def project_vertices(
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
 ):
-    """Snap projected vertices to the sub-pixel grid. Their weight: 1 / z (z if orthographic), or 0 if not to be drawn."""
+    """Snap projected vertices to the sub-pixel grid; weight: 1 / z (z if orthographic), or 0 for not drawable."""
     b, v = wp.tid()
     point = vertices[b, v]
     screen[b, v] = wp.vec2i(0, 0)
