@@ -50,9 +50,7 @@ def orbit_camera(
     All angles in radians. azimuth > 0 moves the camera to the subject's left, elevation > 0 moves it up, roll > 0 turns the
     image content clockwise. ``field_of_view`` spans the image's width. The image is square, the principal point its centre.
     """
-    direction = np.array(
-        [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)]
-    )
+    direction = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     forward = -direction
     right = np.cross(forward, np.array([0.0, 1.0, 0.0]))
     right /= np.linalg.norm(right)

@@ -1,3 +1,6 @@
+# mypy: ignore-errors
+# (Kernels are read by Warp's compiler, whose types are not Python's.)
+
 """The Warp kernels of ``rasterize``. Imported on first use only, because importing Warp takes a third of a second.
 
 Coverage is decided in integers: projected vertices are snapped to 1/1024 of a pixel and edge functions are exact 64-bit

@@ -1,0 +1,27 @@
+"""Class of the surface under each pixel's centre. Labels are looked up, never blended."""
+
+import numpy as np
+
+from synthforge_hf.annotation.surface import VisibleSurface, launch_over_rows, load_label_kernels
+from synthforge_hf.generators.base import LOOK_UP_CLASS, LabelledMesh
+
+
+def segmentation(surface: VisibleSurface, mesh: LabelledMesh) -> np.ndarray:
+    """Return (H, W) uint8 class ids, 0 (background) where there is no surface.
+
+    A pixel takes its triangle's class or, where that is ``LOOK_UP_CLASS``, the texel of the label texture that holds
+    the interpolated corner_uv; coordinates outside [0, 1] read the texture's border.
+    """
+    classes = np.zeros(surface.depth.shape, dtype=np.uint8)
+    launch_over_rows(
+        load_label_kernels().look_up_classes,
+        surface,
+        [
+            np.ascontiguousarray(mesh.triangle_classes, dtype=np.uint8),
+            np.ascontiguousarray(mesh.corner_uv, dtype=np.float32),
+            np.ascontiguousarray(mesh.label_texture, dtype=np.uint8),
+            LOOK_UP_CLASS,
+            classes,
+        ],
+    )
+    return classes

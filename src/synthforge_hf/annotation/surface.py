@@ -1,0 +1,72 @@
+"""The part of a mesh that a camera sees: one rasterisation that all labels are read from. On the CPU."""
+
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthforge_hf.generators.base import LabelledMesh
+from synthforge_hf.rendering.camera import PinholeCamera
+from synthforge_hf.rendering.rasterize import load_warp, rasterize
+
+
+@dataclass(frozen=True)
+class VisibleSurface:
+    """What the pixels' centres of one image see of a mesh; fill values as in ``rendering.rasterize.Fragments``.
+
+    triangle: (H, W) int32 index into the mesh's faces, -1 where there is no surface.
+    barycentric: (H, W, 3) float32 weights of the triangle's corners.
+    depth: (H, W) float32 planar z of the camera frame, metres; 0 where there is no surface.
+    vertices: (V, 3) float32 of the mesh, camera frame, metres.
+    """
+
+    triangle: np.ndarray
+    barycentric: np.ndarray
+    depth: np.ndarray
+    vertices: np.ndarray
+
+
+def visible_surface(mesh: LabelledMesh, camera: PinholeCamera) -> VisibleSurface:
+    """Rasterise a mesh in the camera's image."""
+    vertices = np.ascontiguousarray(camera.to_camera(mesh.vertices), dtype=np.float32)
+    fragments = rasterize(
+        torch.from_numpy(vertices)[None],
+        torch.tensor(mesh.faces),
+        torch.tensor(camera.intrinsics, dtype=torch.float32)[None],
+        camera.height,
+        camera.width,
+    )
+    return VisibleSurface(
+        triangle=fragments.triangle[0].numpy(),
+        barycentric=fragments.barycentric[0].numpy(),
+        depth=fragments.depth[0].numpy(),
+        vertices=vertices,
+    )
+
+
+@cache
+def load_label_kernels() -> ModuleType:
+    """Start Warp and return our kernels."""
+    load_warp()
+    from synthforge_hf.annotation import label_kernels
+
+    return label_kernels
+
+
+def launch_over_rows(kernel: Any, surface: VisibleSurface, inputs: list[Any]) -> None:
+    """Run one of the label kernels on a surface. Arrays among the inputs are shared with Warp, not copied.
+
+    inputs: what the kernel takes after triangle and barycentric; arrays C-contiguous and of the very dtype it declares,
+    vector types as a last axis.
+    """
+    warp, _ = load_warp()
+    arguments = [
+        warp.array(value, dtype=argument.type.dtype, device="cpu", copy=False)
+        if isinstance(value, np.ndarray)
+        else value
+        for argument, value in zip(kernel.adj.args, [surface.triangle, surface.barycentric, *inputs], strict=True)
+    ]
+    warp.launch(kernel, dim=surface.triangle.shape[0], inputs=arguments, device="cpu")
