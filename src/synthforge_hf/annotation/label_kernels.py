@@ -52,7 +52,7 @@ def look_up_classes(
     look_up_class: wp.uint8,
     segmentation: wp.array2d(dtype=wp.uint8),
 ):
-    """Write the class of every pixel with a surface: its triangle's or, if that is look_up_class, the nearest texel's."""
+    """Write the class under every pixel with a surface: the triangle's or, for look_up_class, the nearest texel's."""
     y = wp.tid()
     rows = label_texture.shape[0]
     columns = label_texture.shape[1]
