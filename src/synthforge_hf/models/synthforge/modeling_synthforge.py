@@ -1,0 +1,186 @@
+"""The multi-task model of the paper's Stage I: one feature encoder, three heads."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from synthforge_hf.models.synthforge import losses
+from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
+from synthforge_hf.models.synthforge.heatmaps import soft_argmax, spatial_softmax
+from synthforge_hf.models.synthforge.layers import ConvNormAct, Hourglass, UNet
+
+
+@dataclass
+class SynthForgeOutput(ModelOutput):
+    """What the model returns; H' = W' = ``config.grid_size``, h = w = ``config.heatmap_size``, P landmarks, C classes.
+
+    loss: () weighted sum of ``losses``, when labels were given.
+    losses: task -> () unweighted loss.
+    landmarks: (B, P, 2) float32, x and y in [0, 1] of the input crop.
+    landmark_heatmaps: (B, P, h, w) float32, each summing to 1.
+    segmentation_logits: (B, C, H', W').
+    depth: (B, 1, H', W') float32 metres, planar z.
+    features: (B, feature_channels, H', W').
+    """
+
+    loss: Tensor | None = None
+    losses: dict[str, Tensor] | None = None
+    landmarks: Tensor | None = None
+    landmark_heatmaps: Tensor | None = None
+    segmentation_logits: Tensor | None = None
+    depth: Tensor | None = None
+    features: Tensor | None = None
+
+
+class LandmarkHead(nn.Module):
+    """Stride-2 stem, then stacked hourglasses, each with its own heatmaps (intermediate supervision)."""
+
+    def __init__(self, config: SynthForgeConfig) -> None:
+        super().__init__()
+        channels, stacks = config.landmark_channels, config.hourglass_stacks
+        self.pooling = config.grid_size // config.heatmap_size // 2
+        self.stem = ConvNormAct(config.feature_channels, channels, config.landmark_stem_kernel, stride=2)
+        self.hourglasses = nn.ModuleList(Hourglass(channels, config.hourglass_levels) for _ in range(stacks))
+        self.readouts = nn.ModuleList(ConvNormAct(channels, channels, 1) for _ in range(stacks))
+        self.heatmaps = nn.ModuleList(nn.Conv2d(channels, config.num_landmarks, 1) for _ in range(stacks))
+        self.merge_readouts = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
+        self.merge_heatmaps = nn.ModuleList(nn.Conv2d(config.num_landmarks, channels, 1) for _ in range(stacks - 1))
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Map features (B, F, H', W') to one (B, P, h, w) tensor of heatmap logits per stack."""
+        x = self.stem(features)
+        if self.pooling > 1:
+            x = functional.max_pool2d(x, self.pooling)
+        logits: list[Tensor] = []
+        for stack, hourglass in enumerate(self.hourglasses):
+            readout = self.readouts[stack](hourglass(x))
+            logits.append(self.heatmaps[stack](readout))
+            if stack < len(self.merge_readouts):
+                x = x + self.merge_readouts[stack](readout) + self.merge_heatmaps[stack](logits[-1])
+        return logits
+
+
+class SynthForgePreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation shared by the models of this folder."""
+
+    config: SynthForgeConfig
+    base_model_prefix = "synthforge"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = ["UNet", "LandmarkHead"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            if module.bias is not None:
+                init.zeros_(module.bias)
+
+
+class SynthForgeModel(SynthForgePreTrainedModel):
+    """Landmarks, parsing and depth from one face crop (paper, section 3.2)."""
+
+    def __init__(self, config: SynthForgeConfig) -> None:
+        super().__init__(config)
+        inputs = config.num_channels
+        self.stem: nn.Module = nn.Identity()
+        if config.stem_stride == 2:
+            inputs = config.encoder_widths[0]
+            self.stem = ConvNormAct(config.num_channels, inputs, kernel=5, stride=2)
+        self.encoder = UNet(inputs, config.feature_channels, config.encoder_widths)
+        self.landmark_head = LandmarkHead(config)
+        self.segmentation_head = UNet(config.feature_channels, config.num_labels, config.segmentation_widths)
+        self.depth_head = UNet(config.feature_channels, 1, config.depth_widths)
+        self.post_init()
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        landmarks: Tensor | None = None,
+        landmarks_mask: Tensor | None = None,
+        segmentation: Tensor | None = None,
+        depth: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> SynthForgeOutput | tuple:
+        """Predict, and compute the losses of the labels that are given.
+
+        pixel_values: (B, 3, S, S) with S = ``config.image_size``, as the image processor makes them.
+        landmarks: (B, P, 2) x, y in [0, 1] of the crop. Points outside the crop take no part in the loss.
+        landmarks_mask: (B, P) bool, True for points that count.
+        segmentation: (B, H, W) int64 class ids, 255 = unknown. Any size; read at the logit grid's nearest pixel.
+        depth: (B, 1, H, W) or (B, H, W) float metres, 0 = no surface. Any size; read at the nearest pixel.
+        Raises ValueError when ``pixel_values`` has another size.
+        """
+        size = self.config.image_size
+        if pixel_values.ndim != 4 or pixel_values.shape[-2:] != (size, size):
+            raise ValueError(f"pixel_values must have shape (B, 3, {size}, {size}), got {tuple(pixel_values.shape)}")
+        # Convolutions on CPU and tensor cores are fastest with channels last; the layout follows the input through the net.
+        pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
+        features = self.encoder(self.stem(pixel_values))
+        heatmap_logits = self.landmark_head(features)
+        heatmaps = [spatial_softmax(logits) for logits in heatmap_logits]
+        points = [soft_argmax(maps) for maps in heatmaps]
+        segmentation_logits = self.segmentation_head(features)
+        raw_depth = self.depth_head(features).float()
+
+        task_losses: dict[str, Tensor] = {}
+        if landmarks is not None:
+            task_losses |= self._landmark_losses(heatmap_logits, points, landmarks, landmarks_mask)
+        if segmentation is not None:
+            target = _resize_labels(segmentation.unsqueeze(1), segmentation_logits.shape[-2:]).squeeze(1)
+            task_losses["segmentation"] = losses.segmentation_loss(
+                segmentation_logits, target.long(), self.config.segmentation_loss
+            )
+        metres = self.config.depth_mean + self.config.depth_scale * raw_depth
+        if depth is not None:
+            target = _resize_labels(depth if depth.ndim == 4 else depth.unsqueeze(1), raw_depth.shape[-2:]).float()
+            task_losses["depth"] = losses.depth_loss(metres, target) / self.config.depth_scale
+
+        output = SynthForgeOutput(
+            loss=self._weighted_sum(task_losses) if task_losses else None,
+            losses=task_losses or None,
+            landmarks=points[-1],
+            landmark_heatmaps=heatmaps[-1],
+            segmentation_logits=segmentation_logits,
+            depth=metres,
+            features=features,
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+    def _landmark_losses(
+        self, logits: list[Tensor], points: list[Tensor], target: Tensor, mask: Tensor | None
+    ) -> dict[str, Tensor]:
+        inside = ((target >= 0.0) & (target <= 1.0)).all(dim=-1)
+        mask = inside if mask is None else inside & mask.bool()
+        result = {
+            "landmarks": torch.stack(
+                [losses.landmark_loss(p, target, mask, self.config.landmark_loss) for p in points]
+            ).mean()
+        }
+        if self.config.heatmap_weight > 0:
+            result["heatmaps"] = torch.stack(
+                [losses.heatmap_loss(maps, target, mask, self.config.heatmap_sigma) for maps in logits]
+            ).mean()
+        return result
+
+    def _weighted_sum(self, task_losses: dict[str, Tensor]) -> Tensor:
+        weights = {
+            "landmarks": self.config.landmark_weight,
+            "heatmaps": self.config.heatmap_weight,
+            "segmentation": self.config.segmentation_weight,
+            "depth": self.config.depth_weight,
+        }
+        return torch.stack([weights[task] * value for task, value in task_losses.items()]).sum()
+
+
+def _resize_labels(labels: Tensor, size: torch.Size) -> Tensor:
+    """Read (B, 1, H, W) labels at the pixel nearest to each cell centre of another grid; never blends."""
+    if labels.shape[-2:] == size:
+        return labels
+    return functional.interpolate(labels.float(), size=tuple(size), mode="nearest-exact").to(labels.dtype)
