@@ -1,7 +1,7 @@
 """Pictures of labels, for contact sheets and overlays. Pillow and numpy only.
 
-Every function takes and returns ``(H, W, 3) uint8`` RGB arrays and leaves its arguments as they are. Coordinates are continuous
-pixels: (0, 0) is the top-left corner of the top-left pixel, a pixel's centre is at +0.5.
+Every function takes and returns ``(H, W, 3) uint8`` RGB arrays and leaves its arguments as they are. Coordinates are
+continuous pixels: (0, 0) is the top-left corner of the top-left pixel, a pixel's centre is at +0.5.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ SEGMENTATION_PALETTE: np.ndarray = np.array(
     ],
     dtype=np.uint8,
 )
-"""(19, 3) one colour per class of ``synthforge_hf.SEGMENTATION_CLASSES``. Label schemes with more classes go round again."""
+"""(19, 3) a colour per class of ``synthforge_hf.SEGMENTATION_CLASSES``. Schemes with more classes go round again."""
 
 _NEAR_TO_FAR = np.array(
     [(252, 253, 191), (254, 176, 120), (241, 96, 93), (183, 55, 121), (114, 31, 129), (59, 15, 112), (20, 14, 54)],
@@ -65,7 +65,7 @@ def colourise_depth(depth: np.ndarray, near: float | None = None, far: float | N
 def colourise_normals(normals: np.ndarray) -> np.ndarray:
     """Return (H, W, 3) uint8 from (H, W, 3) camera-frame unit normals; (0, 0, 0) is black.
 
-    y and z change sign for the eye (y up, z towards the viewer), so that a surface facing the camera is the usual light blue.
+    y and z change sign for the eye (y up, z to the viewer): a surface facing the camera is the usual light blue.
     """
     normals = np.asarray(normals, dtype=np.float32)
     surface = np.any(normals != 0, axis=-1, keepdims=True)
@@ -123,7 +123,7 @@ def draw_box(
     """
     height, length = image.shape[:2]
     width = max(1, round(max(height, length) / 200)) if width is None else width
-    x0, y0, x1, y1 = (int(round(float(value))) for value in box)
+    x0, y0, x1, y1 = (round(float(value)) for value in box)
     canvas = image.copy()
     for left, top, right, bottom in (
         (x0, y0, x1, y0 + width),
@@ -155,7 +155,7 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _distances(canvas: np.ndarray, point: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the view of ``canvas`` within ``reach`` pixels of ``point``, and its pixel centres' distances to the point."""
+    """Return ``canvas`` within ``reach`` pixels of ``point`` (a view), and its pixel centres' distances from there."""
     x, y = np.clip(point, -1e6, 1e6)
     left, top = max(int(x - reach), 0), max(int(y - reach), 0)
     window = canvas[top : max(int(y + reach) + 1, 0), left : max(int(x + reach) + 1, 0)]
