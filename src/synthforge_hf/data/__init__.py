@@ -1,0 +1,1 @@
+"""Recipes, data sets on disk and their verification, and readers of public benchmarks."""

@@ -1,0 +1,94 @@
+"""Files that are either there completely or not at all, and one writer at a time."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from synthforge_hf.errors import SynthForgeError, UsageError
+
+WORK_FOLDER = ".synthforge"
+"""Unfinished files and the lock, inside the data set's folder; hidden, so that ``load_dataset`` does not see it."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``: after a crash it holds the old content or the new, never a mixture."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside the folder survive a power cut, where the file system offers it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def exclusive(out: Path) -> Iterator[Path]:
+    """Hold the data set's folder for one writer, and yield an empty folder in it for unfinished files.
+
+    The operating system lets go of the lock when the process dies, however it dies. Raises UsageError when another
+    process holds it, SynthForgeError when the folder cannot be written.
+    """
+    work = out / WORK_FOLDER
+    with writing(out):
+        work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(f"another process is writing to {out}: wait for it to end or choose another folder") from error
+    except OSError as error:
+        raise unwritable(out, error) from error
+    try:
+        unfinished = work / "unfinished"
+        with writing(out):
+            unfinished.mkdir(exist_ok=True)
+            _clear(unfinished)
+        yield unfinished
+    finally:
+        with contextlib.suppress(OSError):
+            _clear(unfinished)
+            unfinished.rmdir()
+        lock.release()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating-system error while writing into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> SynthForgeError:
+    reason = error.strerror or " ".join(str(error).split())
+    return SynthForgeError(
+        f"cannot write to {path}: {reason}; make room or choose another folder, then run the same command again"
+    )
+
+
+def _clear(folder: Path) -> None:
+    for leftover in folder.iterdir():
+        leftover.unlink(missing_ok=True)

@@ -1,0 +1,119 @@
+"""``synthforge.json``: what a data set is meant to hold, and the fingerprint of every shard that has been made."""
+
+import json
+import platform
+import zlib
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from synthforge_hf import __version__
+from synthforge_hf.data.files import write_atomically
+from synthforge_hf.data.planning import Shard, plan_shards
+from synthforge_hf.data.recipes import Recipe, recipe_from_mapping
+from synthforge_hf.errors import SynthForgeError, UsageError
+
+MANIFEST_NAME = "synthforge.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """One finished shard. path: relative to the data set. size: bytes. sha256: hex digest of the whole file."""
+
+    path: str
+    split: str
+    rows: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The request that a data set answers, and the shards made so far, by ``Shard.name``."""
+
+    recipe: Recipe
+    seed: int
+    num_samples: int
+    resolution: int
+    shard_size: int
+    generator_license: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    shards: dict[str, ShardRecord] = field(default_factory=dict)
+
+    def plan(self) -> list[Shard]:
+        """Return every shard that the request asks for."""
+        recipe = self.recipe
+        return plan_shards(self.num_samples, recipe.splits, self.shard_size, recipe.photos_per_identity)
+
+    def is_complete(self) -> bool:
+        return all(shard.name in self.shards for shard in self.plan())
+
+    def split_rows(self) -> dict[str, int]:
+        """Return the number of rows per split of the finished shards."""
+        rows: dict[str, int] = {}
+        for record in self.shards.values():
+            rows[record.split] = rows.get(record.split, 0) + record.rows
+        return rows
+
+
+def current_versions() -> dict[str, str]:
+    """Return the versions of what decides the bytes of a data set."""
+    libraries = ("numpy", "pillow", "pyarrow", "datasets", "torch", "warp-lang")
+    return {
+        "synthforge_hf": __version__,
+        "python": platform.python_version(),
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        **{library: version(library) for library in libraries},
+    }
+
+
+def write_manifest(out: Path, manifest: Manifest) -> None:
+    records = {name: asdict(record) for name, record in sorted(manifest.shards.items())}
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "recipe": manifest.recipe.to_mapping(),
+        "recipe_sha256": manifest.recipe.content_hash(),
+        "seed": manifest.seed,
+        "num_samples": manifest.num_samples,
+        "resolution": manifest.resolution,
+        "shard_size": manifest.shard_size,
+        "generator_license": manifest.generator_license,
+        "complete": manifest.is_complete(),
+        "versions": manifest.versions,
+        "shards": records,
+    }
+    write_atomically(out / MANIFEST_NAME, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_manifest(out: Path) -> Manifest:
+    """Read OUT/synthforge.json. Raises SynthForgeError when it is missing, damaged or not self-consistent."""
+    path = out / MANIFEST_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = "there is none" if isinstance(error, FileNotFoundError) else error.strerror
+        raise SynthForgeError(f"cannot read {path}: {reason}; is {out} a folder that generate made?") from error
+    except ValueError as error:
+        raise SynthForgeError(_damaged(path, "it is not valid JSON")) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise SynthForgeError(_damaged(path, f"it is not of format {FORMAT}"))
+    try:
+        recipe = recipe_from_mapping(content["recipe"])
+        manifest = Manifest(
+            recipe=recipe,
+            **{name: int(content[name]) for name in ("seed", "num_samples", "resolution", "shard_size")},
+            generator_license=str(content["generator_license"]),
+            versions=dict(content["versions"]),
+            shards={name: ShardRecord(**record) for name, record in content["shards"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise SynthForgeError(_damaged(path, str(error))) from error
+    if recipe.content_hash() != content.get("recipe_sha256"):
+        raise SynthForgeError(_damaged(path, "its recipe does not have the recorded hash"))
+    return manifest
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path} is damaged or was edited ({reason}): restore it, or delete {path.parent} and generate it again"

@@ -1,0 +1,183 @@
+"""Worker processes that make shards, and a parent that notices when one of them dies.
+
+Plain processes with one pipe each rather than a pool: a pool's shared queues can lock up when a worker is killed, and
+its workers cannot be stopped in the middle of a task.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from synthforge_hf.data.planning import Shard
+from synthforge_hf.data.recipes import load_recipe_generator
+from synthforge_hf.data.shards import SampleRequest, write_shard
+from synthforge_hf.errors import SynthForgeError, UsageError
+
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+"""Workers share the cores among them; and sums over several threads would round differently from sums over one."""
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """A worker has built its generator."""
+
+    generator_license: str
+
+
+@dataclass(frozen=True)
+class SampleMade:
+    """One more sample of some shard is done."""
+
+
+@dataclass(frozen=True)
+class ShardMade:
+    """A shard lies complete at ``path``. size: bytes. sha256: hex digest."""
+
+    shard: Shard
+    path: Path
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Failure:
+    kind: type[SynthForgeError] | type[RuntimeError]
+    message: str
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    shard: Shard | None = None
+
+
+def make_shards(
+    shards: list[Shard], request: SampleRequest, device: str, workers: int, folder: Path
+) -> Generator[WorkerReady | SampleMade | ShardMade, None, None]:
+    """Make shards as files in ``folder`` by ``workers`` processes, yielding events as they happen.
+
+    All processes are gone when the iterator ends, however it ends. Raises SynthForgeError when a worker fails or dies.
+    """
+    waiting = list(reversed(shards))
+    crew: list[_Worker] = []
+    try:
+        for _ in range(min(workers, len(shards))):
+            crew.append(_start(request, device, str(folder)))  # noqa: PERF401 (an interrupt between two must find the first)
+        while waiting or any(worker.shard for worker in crew):
+            handles: list[Any] = [worker.connection for worker in crew] + [worker.process.sentinel for worker in crew]
+            wait(handles)
+            for worker in crew:
+                for message in _messages(worker):
+                    if isinstance(message, _Failure):
+                        raise message.kind(message.message)
+                    if isinstance(message, ShardMade):
+                        worker.shard = None
+                    if not isinstance(message, SampleMade) and waiting:
+                        worker.shard = waiting.pop()
+                        worker.connection.send(worker.shard)
+                    yield message
+    finally:
+        _stop(crew)
+
+
+def check_may_spawn() -> None:
+    """Raise UsageError inside a worker that is re-importing a script which calls generate at its top level."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError("generate starts processes: call it under `if __name__ == '__main__':` in your script")
+
+
+def _start(request: SampleRequest, device: str, folder: str) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_work, args=(there, request, device, folder), daemon=True)
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        process.start()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    there.close()
+    return _Worker(process, here)
+
+
+def _messages(worker: _Worker) -> Iterator[Any]:
+    """Yield what a worker has sent so far. Raises SynthForgeError when it is dead."""
+    try:
+        while worker.connection.poll():
+            yield worker.connection.recv()
+    except (EOFError, OSError) as error:
+        worker.process.join(5)
+        raise SynthForgeError(_obituary(worker)) from error
+
+
+def _obituary(worker: _Worker) -> str:
+    code = worker.process.exitcode
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            cause = f"was killed by {signal.Signals(-code).name}"
+        if -code == signal.SIGKILL:
+            cause += " (out of memory?)"
+    else:
+        cause = f"ended with exit code {code}"
+    where = f" while making {worker.shard.path}" if worker.shard else " before it was ready"
+    return f"a worker process {cause}{where}; finished shards are kept: run the same command again to go on"
+
+
+def _stop(crew: list[_Worker]) -> None:
+    for worker in crew:
+        worker.connection.close()
+        worker.process.terminate()
+    for worker in crew:
+        worker.process.join(5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+
+
+def _work(connection: Connection, request: SampleRequest, device: str, folder: str) -> None:
+    """What a worker does until its parent closes the pipe."""
+    # Ctrl-C reaches the whole process group: the parent alone decides what happens then.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        import torch
+
+        torch.set_num_threads(1)
+        generator = load_recipe_generator(request.recipe, device)
+        connection.send(WorkerReady(generator.license))
+        while True:
+            shard: Shard = connection.recv()
+            path = Path(folder) / f"{shard.name}.parquet"
+            indices = [int(index) for index in shard.indices]
+            size, sha256 = write_shard(path, generator, request, indices, lambda: connection.send(SampleMade()))
+            connection.send(ShardMade(shard, path, size, sha256))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone, or has no more work
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            connection.send(_failure(error))
+
+
+def _failure(error: Exception) -> _Failure:
+    if isinstance(error, SynthForgeError):
+        return _Failure(type(error), str(error))
+    if isinstance(error, OSError):
+        reason = error.strerror or " ".join(str(error).split())
+        return _Failure(
+            SynthForgeError, f"cannot write the shard: {reason}; make room, then run the same command again"
+        )
+    return _Failure(RuntimeError, f"a worker process failed:\n{''.join(traceback.format_exception(error))}")
