@@ -303,6 +303,8 @@ def test_interpolated_positions_lie_on_the_pixels_rays(device: str, dtype: torch
     assert (positions[..., 2] - found.depth.to(dtype)).abs().max() < TOLERANCE[dtype]
     shared = interpolate(found, values[0])
     torch.testing.assert_close(shared[0], positions[0], atol=0, rtol=0)
+    with_gradient = interpolate(found, values.clone().requires_grad_())
+    torch.testing.assert_close(with_gradient, positions, atol=1e-6, rtol=0)
 
 
 def test_interpolate_passes_gradients_to_the_corners() -> None:

@@ -200,3 +200,29 @@ def resolve_pixels(
             triangle[b, y, x] = f
             barycentric[b, y, x] = wp.vec3f(share_a * total, share_b * total, share_c * total)
             depth[b, y, x] = wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
+
+
+@wp.kernel
+def interpolate_corners(
+    triangle: wp.array3d(dtype=wp.int32),
+    barycentric: wp.array3d(dtype=wp.vec3f),
+    corner_values: wp.array4d(dtype=wp.float32),
+    num_slices: wp.int32,
+    result: wp.array4d(dtype=wp.float32),
+):
+    """Weigh the corner values of the triangle under every pixel; pixels without one keep the 0 that they hold.
+
+    A single set of values serves the whole batch. One thread fills every num_slices-th pixel of a row.
+    """
+    b, y, part = wp.tid()
+    source = wp.min(b, corner_values.shape[0] - 1)
+    for x in range(part, triangle.shape[2], num_slices):
+        f = triangle[b, y, x]
+        if f >= 0:
+            weights = barycentric[b, y, x]
+            for c in range(result.shape[3]):
+                result[b, y, x, c] = (
+                    corner_values[source, f, 0, c] * weights[0]
+                    + corner_values[source, f, 1, c] * weights[1]
+                    + corner_values[source, f, 2, c] * weights[2]
+                )
