@@ -15,6 +15,9 @@ import numpy as np
 from PIL import Image
 from jaw_contour import contour_lines
 from safetensors.numpy import save_file
+from surface_baking import ambient_occlusion, hair_roots, shorten_lashes
+
+from synthforge_hf.rendering.mesh import vertex_normals
 
 DECIMETRE = 0.1
 """MakeHuman's unit in metres."""
@@ -247,7 +250,23 @@ def main() -> None:
     skin = new_index[triangles][np.isin(parts, [PARTS.index("skin")])]
     contour = contour_lines(vertices, skin, frontal)
 
+    kept = new_index[triangles]
+    lash_part = PARTS.index("eyelashes")
+    lashes, others = np.unique(kept[parts == lash_part]), np.unique(skin)
+    shorter = shorten_lashes(vertices, lashes, others, keep=0.45)
+    template[: len(used)] += shorter
+    vertices = vertices + shorter
+    # The mouth is shut in the base mesh: occlusion is baked with the jaw down, or teeth and tongue would come out black.
+    opened = vertices + 0.3 * targets["action/jawOpen"][: len(used)]
+    occlusion = ambient_occlusion(opened, kept[parts != lash_part], vertex_normals(opened, kept))
+    ears = kept[np.isin(parts, [PARTS.index("left_ear"), PARTS.index("right_ear")])]
+    rest = kept[parts != lash_part]
+    hair = hair_roots(vertices, skin, ears, rest)
+
     tensors = {
+        "ambient_occlusion": occlusion.astype(np.float16),
+        "hair_triangles": hair[0],
+        "hair_barycentric": hair[1].astype(np.float16),
         "template": template.astype(np.float32),
         "faces": new_index[triangles].astype(np.int32),
         "parts": parts.astype(np.uint8),

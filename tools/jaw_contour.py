@@ -82,10 +82,10 @@ def _slerp(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
     return (np.sin((1 - fraction) * angle) * start + np.sin(fraction * angle) * end) / np.sin(angle)
 
 
-def _outermost_hit(
+def ray_hits(
     vertices: np.ndarray, triangles: np.ndarray, origin: np.ndarray, direction: np.ndarray
-) -> tuple[int, np.ndarray]:
-    """The last triangle that a ray from inside the head leaves through (Moeller-Trumbore)."""
+) -> list[tuple[float, int, np.ndarray]]:
+    """All (distance, triangle, barycentric weights) along a ray, nearest first (Moeller-Trumbore)."""
     first, second, third = (vertices[triangles[:, corner]] for corner in range(3))
     edge_one, edge_two = second - first, third - first
     cross = np.cross(direction, edge_two)
@@ -97,11 +97,19 @@ def _outermost_hit(
     v = (direction * other).sum(1) / determinant
     distance = (edge_two * other).sum(1) / determinant
     tolerance = 1e-6
-    hit = (u >= -tolerance) & (v >= -tolerance) & (u + v <= 1 + tolerance) & (distance > 0)
-    if not hit.any():
+    hit = np.flatnonzero((u >= -tolerance) & (v >= -tolerance) & (u + v <= 1 + tolerance) & (distance > 0))
+    found = [(float(distance[face]), int(face), np.array([1 - u[face] - v[face], u[face], v[face]])) for face in hit]
+    return sorted(found, key=lambda item: item[0])
+
+
+def _outermost_hit(
+    vertices: np.ndarray, triangles: np.ndarray, origin: np.ndarray, direction: np.ndarray
+) -> tuple[int, np.ndarray]:
+    """The last triangle that a ray from inside the head leaves through."""
+    hits = ray_hits(vertices, triangles, origin, direction)
+    if not hits:
         raise SystemExit(f"no surface along {direction} from {origin}")
-    face = int(np.where(hit, distance, -1).argmax())
-    return face, np.array([1 - u[face] - v[face], u[face], v[face]])
+    return hits[-1][1], hits[-1][2]
 
 
 def _mirror_index(vertices: np.ndarray) -> np.ndarray:

@@ -30,7 +30,10 @@ ANCESTRIES = ("african", "asian", "caucasian")
 class AnnyHead:
     """``ParametricHead`` on the embedded asset.
 
-    parts: (F,) uint8 index into ``part_names`` for each triangle. template: (V, 3) float32 vertices of the base mesh, head frame.
+    parts: (F,) uint8 index into ``part_names`` for each triangle. template: (V, 3) float32 vertices of the mean head, head frame.
+    ambient_occlusion: (V,) float32 share of its surroundings that a vertex sees.
+    hair_triangles, hair_barycentric: (rows, columns, 3) a grid on the head around its crown: row 0 at the crown, column 0 over the
+        forehead, columns going once around by the subject's left. Hair grows from it.
     """
 
     name = "anny"
@@ -53,6 +56,9 @@ class AnnyHead:
             tensors["contour_triangles"],
             tensors["contour_barycentric"],
         )
+        self.ambient_occlusion: np.ndarray = tensors["ambient_occlusion"].astype(np.float32)
+        self.hair_triangles: np.ndarray = tensors["hair_triangles"]
+        self.hair_barycentric: np.ndarray = tensors["hair_barycentric"].astype(np.float32)
         self._weights = tensors["weights"].astype(np.float32)
         self._rows = tensors["template"]  # vertices, then one row per joint
         self._targets = _dense_targets(tensors, len(self._rows))

@@ -1,0 +1,282 @@
+"""The embedded generator: a parametric head with procedural skin, hair, clothes, light and background, drawn on CPU or GPU."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthforge_hf.errors import UsageError
+from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace, LabelledMesh
+from synthforge_hf.generators.graphics import colours
+from synthforge_hf.generators.graphics.background import sample_background
+from synthforge_hf.generators.graphics.brows import draw_brows, sample_brows
+from synthforge_hf.generators.graphics.chart import Chart, draw_chart
+from synthforge_hf.generators.graphics.clothing import GarmentCutter, sample_garment
+from synthforge_hf.generators.graphics.expression import sample_expression, sample_pose
+from synthforge_hf.generators.graphics.hair import grow_hair, sample_hair_style
+from synthforge_hf.generators.graphics.identity import sample_identity
+from synthforge_hf.generators.graphics.lighting import sample_lighting
+from synthforge_hf.generators.graphics.settings import CameraSettings, GraphicsSettings
+from synthforge_hf.heads.anny import AnnyHead, load_anny_head
+from synthforge_hf.heads.base import HeadCoefficients
+from synthforge_hf.randomness import random_stream
+from synthforge_hf.rendering.camera import PinholeCamera, orbit_camera
+from synthforge_hf.rendering.mesh import vertex_normals
+from synthforge_hf.rendering.shading import Material, ShadedMesh, merge, shade
+from synthforge_hf.segmentation_classes import CLASS_ID
+
+REFERENCE_DISTANCE_M = 1.08
+FACE_CENTRE = np.array([0.0, -0.03, -0.03])
+"""Between eyes and mouth, a little inside the head: what the camera looks at."""
+
+MATERIAL_OF_PART = {
+    "skin": Material.SKIN,
+    "left_ear": Material.SKIN,
+    "right_ear": Material.SKIN,
+    "left_eye_socket": Material.MOUTH,
+    "right_eye_socket": Material.MOUTH,
+    "mouth_cavity": Material.MOUTH,
+    "tongue": Material.MOUTH,
+    "left_eyeball": Material.EYE,
+    "right_eyeball": Material.EYE,
+    "upper_teeth": Material.TEETH,
+    "lower_teeth": Material.TEETH,
+    "eyelashes": Material.LASH,
+}
+CLASS_OF_PART = {
+    "skin": LOOK_UP_CLASS,
+    "left_ear": CLASS_ID["l_ear"],
+    "right_ear": CLASS_ID["r_ear"],
+    "left_eye_socket": CLASS_ID["l_eye"],
+    "right_eye_socket": CLASS_ID["r_eye"],
+    "left_eyeball": CLASS_ID["l_eye"],
+    "right_eyeball": CLASS_ID["r_eye"],
+    "mouth_cavity": CLASS_ID["mouth"],
+    "tongue": CLASS_ID["mouth"],
+    "upper_teeth": CLASS_ID["mouth"],
+    "lower_teeth": CLASS_ID["mouth"],
+    "eyelashes": CLASS_ID["skin"],
+}
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all samples of a process share."""
+
+    head: AnnyHead
+    chart: Chart
+    cutter: GarmentCutter
+    materials: np.ndarray
+    classes: np.ndarray
+    labelled: np.ndarray
+    directions: np.ndarray
+    noise: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def _load_shared() -> _Shared:
+    head = load_anny_head()
+    materials = np.array([MATERIAL_OF_PART[name] for name in head.part_names], dtype=np.uint8)[head.parts]
+    classes = np.array([CLASS_OF_PART[name] for name in head.part_names], dtype=np.uint8)[head.parts]
+    labelled = head.parts != head.part_names.index("eyelashes")
+    directions = np.zeros_like(head.template)
+    for part in ("left_eyeball", "right_eyeball"):
+        vertices = np.unique(head.faces[head.parts == head.part_names.index(part)])
+        points = head.template[vertices]
+        centre = 0.5 * (points.min(0) + points.max(0))
+        away = points - centre
+        directions[vertices] = away / np.linalg.norm(away, axis=1, keepdims=True)
+    return _Shared(head, draw_chart(head), GarmentCutter(head), materials, classes, labelled, directions, _noise_texture(256))
+
+
+def _noise_texture(size: int) -> np.ndarray:
+    """(size, size, 4) float32 tileable noise of unit spread: four independent fields, channel 3 stretched along v for hair."""
+    random = random_stream(0, 0, "noise texture")
+    spectrum = np.fft.fft2(random.normal(size=(4, size, size)))
+    frequency_v, frequency_u = np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size), indexing="ij")
+    fields = []
+    for channel in range(4):
+        stretch = 12.0 if channel == 3 else 1.0
+        radius = np.hypot(frequency_u, frequency_v * stretch) * size
+        fields.append(np.fft.ifft2(spectrum[channel] / (1.0 + (radius / 6.0) ** 1.3)).real)
+    noise = np.stack(fields, axis=-1)
+    noise /= noise.std((0, 1))
+    return np.ascontiguousarray(noise, dtype=np.float32)
+
+
+class GraphicsGenerator:
+    """``FaceGenerator`` that needs no download, no GPU and no licence. One identity per sample.
+
+    device: "auto", "cpu" or "cuda" (with a Warp that sees a GPU). Raises UsageError for a device that is not there.
+    """
+
+    name = "graphics"
+    license = "CC0-1.0"
+
+    def __init__(self, settings: GraphicsSettings, device: str = "auto") -> None:
+        if device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"unknown device {device!r}: choose auto, cpu or cuda")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("device cuda is not available here: use --device cpu")
+        self.settings = settings
+        self.device = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+    def generate(self, seed: int, index: int, resolution: int) -> GeneratedFace:
+        shared, settings = _load_shared(), self.settings
+        head = shared.head
+
+        def stream(purpose: str) -> np.random.Generator:
+            return random_stream(seed, index, purpose)
+
+        identity = sample_identity(head, settings.head, stream("identity"))
+        expression, expression_name = sample_expression(head, settings.expression, stream("expression"))
+        pose = sample_pose(head, settings.head, stream("pose"))
+        coefficients = HeadCoefficients(identity, expression, pose)
+        vertices = head.vertices(coefficients)
+        normals = vertex_normals(vertices, head.faces)
+        gender, age = float(identity[0]), float(identity[1])
+
+        camera, view = _sample_camera(settings.camera, resolution, stream("camera"))
+        paint, appearance = self._paint(shared, gender, age, stream("appearance"))
+        brow_style = sample_brows(gender, age, stream("brows"))
+        brow_alpha, labels = draw_brows(shared.chart, brow_style, stream("brow strokes"))
+        hair_style = sample_hair_style(gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, stream("hair"))
+        hair = grow_hair(head, vertices, hair_style, stream("hair shape"))
+        garment = shared.cutter.cut(vertices, normals, sample_garment(stream("clothes")))
+        lighting, light_description = sample_lighting(settings.light, camera, stream("light"))
+        background, background_kind = sample_background(resolution, stream("background"))
+
+        body = ShadedMesh(
+            vertices, head.faces, shared.materials, normals, shared.chart.vertex_uv, shared.directions, head.ambient_occlusion
+        )
+        others = [garment] if hair is None else [garment, hair]
+        paint |= {"brows": brow_alpha, "masks": shared.chart.masks, "noise": shared.noise}
+        image = shade(merge([body, *others]), camera, paint, lighting, background, self.device)
+
+        attributes: dict[str, Any] = {
+            "age": age,
+            "gender": gender,
+            **appearance,
+            "hair": hair_style.name,
+            "expression": expression_name,
+            "background": background_kind,
+            **view,
+            **light_description,
+        }
+        return GeneratedFace(
+            image=image,
+            camera=camera,
+            mesh=_labelled_mesh(shared, body, labels, garment, hair),
+            head_vertices=vertices,
+            landmark_model=head.landmark_model,
+            head_name=head.name,
+            head_version=head.version,
+            coefficients=coefficients,
+            identity_id=index,
+            attributes=attributes,
+        )
+
+    def _paint(
+        self, shared: _Shared, gender: float, age: float, random: np.random.Generator
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Colours and materials of one person, and what to say about them."""
+        appearance = self.settings.appearance
+        melanin = float(np.clip(random.uniform(*appearance.melanin) ** 1.25, *appearance.melanin))
+        skin = colours.skin_colour(melanin, float(random.normal(0, 0.6)), float(random.normal(0, 0.6)))
+        hair_name, hair = colours.sample_hair_colour(melanin, age, random)
+        iris_name, iris = colours.sample_iris(melanin, random)
+        grown_man = gender > 0.55 and age > 0.42
+        bearded = grown_man and random.random() < appearance.beard_share
+        beard_density = float(random.choice([random.uniform(0.12, 0.4), random.uniform(0.5, 1.0)])) if bearded else 0.0
+        made_up = gender < 0.5 and age > 0.35 and random.random() < 2 * appearance.makeup_share
+        lip_red = random.uniform(0.2, 0.9) if made_up else random.uniform(0.0, 0.25)
+        natural_lips = skin * np.array([0.86, 0.52, 0.55])
+        painted_lips = colours.linear((random.uniform(110, 200), random.uniform(10, 70), random.uniform(30, 90)))
+        grown_lashes = 0.3 if made_up else 0.6
+        paint = {
+            "noise_offset": random.random(2),
+            "skin": skin,
+            "blotch": float(random.uniform(0.01, 0.045)),
+            "freckles": float(random.uniform(0.3, 0.9)) if random.random() < 0.2 else 0.0,
+            "bump": float(random.uniform(0.003, 0.018) + 0.03 * max(age - 0.6, 0)),
+            "oil": float(random.uniform(0.1, 0.9)),
+            "flush": skin * np.array([1.0, 0.62, 0.62]),
+            "flush_strength": float(random.uniform(0.0, 0.7)),
+            "lips": natural_lips * (1 - lip_red) + painted_lips * lip_red,
+            "lip_strength": float(random.uniform(0.55, 0.95)),
+            "lip_gloss": float(random.uniform(0.1, 1.0)),
+            "lid": skin * np.array([0.75, 0.62, 0.66]) if not made_up else skin * random.uniform(0.25, 0.7, 3),
+            "lid_strength": float(random.uniform(0.0, 0.35) if not made_up else random.uniform(0.2, 0.7)),
+            "beard": hair * 0.9 + 0.004,
+            "beard_density": beard_density,
+            "brow": np.minimum(hair * 0.7, skin * 0.55) * grown_lashes + 0.002,
+            "hair": hair,
+            "hair_variation": float(random.uniform(0.12, 0.4)),
+            "iris": iris,
+            "iris_radius": float(random.uniform(0.47, 0.53)),
+            "pupil_radius": float(random.uniform(0.28, 0.55)),
+            "sclera": colours.linear((226, 218, 210)) * float(random.uniform(0.8, 1.05)),
+            "teeth": colours.linear((232, 222, 200)) * float(random.uniform(0.7, 1.0)),
+            "cloth": colours.sample_cloth_colour(random),
+            "cloth_second": colours.sample_cloth_colour(random),
+            "cloth_pattern": int(random.choice(5, p=[0.6, 0.1, 0.08, 0.1, 0.12])),
+            "cloth_scale": float(random.uniform(120, 600)),
+        }
+        if paint["cloth_pattern"] == 0:
+            paint["cloth_second"] = paint["cloth"]
+        description = {
+            "skin_tone": colours.individual_typology_angle(skin),
+            "hair_colour": hair_name,
+            "iris_colour": iris_name,
+            "facial_hair": beard_density,
+            "makeup": bool(made_up),
+            "glasses": "none",
+            "headwear": "none",
+        }
+        return paint, description
+
+
+def _sample_camera(
+    settings: CameraSettings, resolution: int, random: np.random.Generator
+) -> tuple[PinholeCamera, dict[str, float]]:
+    draws = {}
+    for name in ("azimuth_deg", "elevation_deg", "roll_deg"):
+        low, high = getattr(settings, name)
+        if settings.angle_distribution == "uniform" or low == high:
+            draws[name] = float(random.uniform(low, high))
+        else:
+            draws[name] = float(np.clip(random.normal(0.5 * (low + high), 0.25 * (high - low)), low, high))
+    field_of_view = np.radians(random.uniform(*settings.field_of_view_deg))
+    low, high = np.log(settings.distance_m)
+    distance = float(np.exp(random.uniform(low, high)))
+    if settings.keep_framing:
+        field_of_view = 2 * np.arctan(np.tan(0.5 * field_of_view) * REFERENCE_DISTANCE_M / distance)
+    target = FACE_CENTRE + random.uniform(-1, 1, 3) * settings.offset_m
+    angles = {name: np.radians(value) for name, value in draws.items()}
+    camera = orbit_camera(
+        angles["azimuth_deg"],
+        angles["elevation_deg"],
+        angles["roll_deg"],
+        distance,
+        float(field_of_view),
+        resolution,
+        (float(target[0]), float(target[1]), float(target[2])),
+    )
+    description = {f"camera_{name}": value for name, value in draws.items()}
+    return camera, description | {"camera_distance_m": distance, "camera_field_of_view_deg": float(np.degrees(field_of_view))}
+
+
+def _labelled_mesh(
+    shared: _Shared, body: ShadedMesh, labels: np.ndarray, garment: ShadedMesh, hair: ShadedMesh | None
+) -> LabelledMesh:
+    visible = ShadedMesh(
+        body.vertices, body.faces[shared.labelled], body.materials[shared.labelled], body.normals, body.uv, body.directions, body.occlusion
+    )
+    others = [(garment, CLASS_ID["cloth"])] + ([(hair, CLASS_ID["hair"])] if hair is not None else [])
+    merged = merge([visible, *(mesh for mesh, _ in others)])
+    classes = [shared.classes[shared.labelled]] + [np.full(len(mesh.faces), label, dtype=np.uint8) for mesh, label in others]
+    corner_uv = np.zeros((len(merged.faces), 3, 2), dtype=np.float32)
+    corner_uv[: len(visible.faces)] = shared.chart.corner_uv[shared.labelled]
+    return LabelledMesh(merged.vertices, merged.faces, merged.normals, np.concatenate(classes), corner_uv, labels)

@@ -1,0 +1,187 @@
+"""Colour: one directional lamp with shadows, light from all around as spherical harmonics, and a small set of materials.
+
+A deferred pass over rasterised fragments on a Warp kernel (CPU and CUDA). Colours are linear RGB until the last step.
+"""
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthforge_hf.rendering.camera import PinholeCamera
+from synthforge_hf.rendering.rasterize import load_warp, rasterize
+
+SHADOW_SIZE = 384
+SHADOW_WIDTH = 0.62
+"""Metres that the shadow map spans around the head."""
+SHADOW_CENTRE = np.array([0.0, -0.05, -0.07])
+
+
+class Material(IntEnum):
+    """What a triangle is made of; the numbers are those of the kernel."""
+
+    SKIN = 0
+    EYE = 1
+    TEETH = 2
+    MOUTH = 3
+    LASH = 4
+    HAIR = 5
+    CLOTH = 6
+
+
+@dataclass(frozen=True)
+class ShadedMesh:
+    """A mesh with what its materials need.
+
+    vertices: (V, 3) float32, world frame, metres. faces: (F, 3) int32. materials: (F,) uint8 ``Material``.
+    normals: (V, 3) float32 unit vectors. uv: (V, 2) float32 texture coordinates (skin: the chart; hair: across and along the strands).
+    directions: (V, 3) float32: hair the direction of the strands; eyeballs the rest direction from the eye's centre; else zero.
+    occlusion: (V,) float32 share of the surroundings seen, 0 to 1.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    materials: np.ndarray
+    normals: np.ndarray
+    uv: np.ndarray
+    directions: np.ndarray
+    occlusion: np.ndarray
+
+
+def merge(meshes: list[ShadedMesh]) -> ShadedMesh:
+    """Put several meshes into one."""
+    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
+    faces = np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=True)]).astype(np.int32)
+    rest = {
+        item.name: np.concatenate([getattr(mesh, item.name) for mesh in meshes])
+        for item in fields(ShadedMesh)
+        if item.name != "faces"
+    }
+    return ShadedMesh(faces=faces, **rest)
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """ambient: (9, 3) float32 spherical-harmonic coefficients in the order 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 of the diffuse light
+    that a white surface sends back. direction: (3,) unit vector towards the lamp, world frame. colour: (3,) its strength.
+    exposure: factor on everything but the background."""
+
+    ambient: np.ndarray
+    direction: np.ndarray
+    colour: np.ndarray
+    exposure: float
+
+
+@cache
+def load_kernels() -> Any:
+    """Import the kernel module once (Warp compiles it on first use and keeps the result in its cache folder)."""
+    load_warp()
+    from synthforge_hf.rendering import shading_kernels
+
+    return shading_kernels
+
+
+def shade(
+    mesh: ShadedMesh,
+    camera: PinholeCamera,
+    paint: dict[str, Any],
+    lighting: Lighting,
+    background: np.ndarray,
+    device: str = "cpu",
+) -> np.ndarray:
+    """Draw a mesh over a background, anti-aliased by 2x2 samples at edges.
+
+    paint: the fields of ``shading_kernels.Paint``; arrays for masks (h, w, 4), noise (h, w, 4), brows (h, w) uint8.
+    background: (H, W, 3) float32, linear RGB, as bright as it is to appear.
+    Returns (H, W, 3) uint8 sRGB.
+    """
+    warp, _ = load_warp()
+    kernels = load_kernels()
+    height, width = camera.height, camera.width
+
+    vertices = torch.from_numpy(np.ascontiguousarray(camera.to_camera(mesh.vertices.astype(np.float64)), dtype=np.float32))
+    faces = torch.from_numpy(mesh.faces).to(device)
+    intrinsics = camera.intrinsics.copy()
+    intrinsics[:2] *= 2
+    fragments = rasterize(vertices[None].to(device), faces, _tensor(intrinsics, device)[None], 2 * height, 2 * width)
+
+    def array(values: np.ndarray, dtype: Any) -> Any:
+        return warp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
+
+    surface = kernels.Surface()
+    surface.faces = warp.from_torch(faces, dtype=warp.int32)
+    surface.material = array(mesh.materials, warp.uint8)
+    surface.position = array(mesh.vertices, warp.vec3f)
+    surface.normal = array(mesh.normals, warp.vec3f)
+    surface.uv = array(mesh.uv, warp.vec2f)
+    surface.direction = array(mesh.directions, warp.vec3f)
+    surface.occlusion = array(mesh.occlusion, warp.float32)
+
+    coat = kernels.Paint()
+    types = {"masks": warp.vec4f, "noise": warp.vec4f, "brows": warp.uint8}
+    for name, value in paint.items():
+        if name in types:
+            value = array(value, types[name])
+        elif isinstance(value, np.ndarray):
+            value = (warp.vec3f if len(value) == 3 else warp.vec2f)(*value.tolist())
+        setattr(coat, name, value)
+
+    light = kernels.Light()
+    light.ambient = array(lighting.ambient.astype(np.float32), warp.vec3f)
+    light.direction = warp.vec3f(*lighting.direction.tolist())
+    light.colour = warp.vec3f(*lighting.colour.tolist())
+    light.exposure = lighting.exposure
+    rotation = camera.world_to_camera[:3, :3]
+    light.camera = warp.vec3f(*(-rotation.T @ camera.world_to_camera[:3, 3]).tolist())
+    rows, offset, shadow = shadow_map(mesh.vertices, faces, lighting.direction, device)
+    light.shadow = warp.from_torch(shadow, dtype=warp.float32)
+    light.shadow_rows = warp.mat33f(*rows.ravel().tolist())
+    light.shadow_offset = warp.vec3f(*offset.tolist())
+
+    image = warp.empty((height, width, 3), dtype=warp.uint8, device=device)
+    warp.launch(
+        kernels.shade,
+        dim=(height, width),
+        inputs=[
+            warp.from_torch(fragments.triangle[0], dtype=warp.int32),
+            warp.from_torch(fragments.barycentric[0].contiguous(), dtype=warp.vec3f),
+            warp.from_torch(fragments.depth[0], dtype=warp.float32),
+            surface,
+            coat,
+            light,
+            array(background.astype(np.float32), warp.vec3f),
+        ],
+        outputs=[image],
+        device=device,
+    )
+    return image.numpy()
+
+
+def shadow_map(
+    vertices: np.ndarray, faces: torch.Tensor, direction: np.ndarray, device: str
+) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
+    """Depth of the scene as the lamp sees it.
+
+    Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the map, and the map,
+    (SHADOW_SIZE, SHADOW_SIZE) float32, 0 where nothing is.
+    """
+    forward = -direction / np.linalg.norm(direction)
+    helper = np.array([0.0, 1.0, 0.0]) if abs(forward[1]) < 0.95 else np.array([1.0, 0.0, 0.0])
+    right = np.cross(forward, helper)
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(forward, right), forward])
+    centred = (vertices - SHADOW_CENTRE) @ axes.T + np.array([0.0, 0.0, 2.0])
+    scale = SHADOW_SIZE / SHADOW_WIDTH
+    intrinsics = np.array([[scale, 0, SHADOW_SIZE / 2], [0, scale, SHADOW_SIZE / 2], [0, 0, 1.0]])
+    seen = _tensor(np.ascontiguousarray(centred), device)[None]
+    depth = rasterize(seen, faces, _tensor(intrinsics, device)[None], SHADOW_SIZE, SHADOW_SIZE, orthographic=True).depth[0]
+    rows = axes * np.array([[scale], [scale], [1.0]])
+    offset = np.array([SHADOW_SIZE / 2, SHADOW_SIZE / 2, 2.0]) - rows @ SHADOW_CENTRE
+    return rows, offset, depth
+
+
+def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)

@@ -1,0 +1,409 @@
+# mypy: ignore-errors
+# (Kernels are read by Warp's compiler, whose types are not Python's.)
+
+"""The Warp kernel of ``shading``. Imported on first use only, because importing Warp takes a third of a second."""
+
+import warp as wp
+
+wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
+
+SKIN = wp.constant(0)
+EYE = wp.constant(1)
+TEETH = wp.constant(2)
+MOUTH = wp.constant(3)
+LASH = wp.constant(4)
+HAIR = wp.constant(5)
+CLOTH = wp.constant(6)
+
+SUPERSAMPLING = wp.constant(2)
+SHADOW_BIAS = wp.constant(0.004)
+
+
+@wp.struct
+class Surface:
+    """All meshes of a scene, concatenated."""
+
+    faces: wp.array2d(dtype=wp.int32)
+    material: wp.array(dtype=wp.uint8)
+    position: wp.array(dtype=wp.vec3f)
+    normal: wp.array(dtype=wp.vec3f)
+    uv: wp.array(dtype=wp.vec2f)
+    direction: wp.array(dtype=wp.vec3f)
+    occlusion: wp.array(dtype=wp.float32)
+
+
+@wp.struct
+class Paint:
+    """Colours are linear RGB reflectances."""
+
+    masks: wp.array2d(dtype=wp.vec4f)
+    brows: wp.array2d(dtype=wp.uint8)
+    noise: wp.array2d(dtype=wp.vec4f)
+    noise_offset: wp.vec2f
+    skin: wp.vec3f
+    blotch: wp.float32
+    freckles: wp.float32
+    bump: wp.float32
+    oil: wp.float32
+    flush: wp.vec3f
+    flush_strength: wp.float32
+    lips: wp.vec3f
+    lip_strength: wp.float32
+    lip_gloss: wp.float32
+    lid: wp.vec3f
+    lid_strength: wp.float32
+    beard: wp.vec3f
+    beard_density: wp.float32
+    brow: wp.vec3f
+    hair: wp.vec3f
+    hair_variation: wp.float32
+    iris: wp.vec3f
+    iris_radius: wp.float32
+    pupil_radius: wp.float32
+    sclera: wp.vec3f
+    teeth: wp.vec3f
+    cloth: wp.vec3f
+    cloth_second: wp.vec3f
+    cloth_pattern: wp.int32
+    cloth_scale: wp.float32
+
+
+@wp.struct
+class Light:
+    """ambient: nine spherical-harmonic coefficients of irradiance / pi; key: one directional lamp with its shadow map."""
+
+    ambient: wp.array(dtype=wp.vec3f)
+    direction: wp.vec3f
+    colour: wp.vec3f
+    shadow: wp.array2d(dtype=wp.float32)
+    shadow_rows: wp.mat33f
+    shadow_offset: wp.vec3f
+    camera: wp.vec3f
+    exposure: wp.float32
+
+
+@wp.func
+def noise_at(noise: wp.array2d(dtype=wp.vec4f), u: float, v: float) -> wp.vec4f:
+    """Bilinear look-up in a tileable texture; u and v in tiles."""
+    height = noise.shape[0]
+    width = noise.shape[1]
+    x = (u - wp.floor(u)) * float(width) - 0.5
+    y = (v - wp.floor(v)) * float(height) - 0.5
+    column = int(wp.floor(x))
+    row = int(wp.floor(y))
+    fx = x - float(column)
+    fy = y - float(row)
+    left = (column + width) % width
+    right = (column + 1) % width
+    top = (row + height) % height
+    bottom = (row + 1) % height
+    above = noise[top, left] * (1.0 - fx) + noise[top, right] * fx
+    below = noise[bottom, left] * (1.0 - fx) + noise[bottom, right] * fx
+    return above * (1.0 - fy) + below * fy
+
+
+@wp.func
+def mask_at(masks: wp.array2d(dtype=wp.vec4f), u: float, v: float) -> wp.vec4f:
+    height = masks.shape[0]
+    width = masks.shape[1]
+    x = wp.clamp(u * float(width) - 0.5, 0.0, float(width) - 1.001)
+    y = wp.clamp(v * float(height) - 0.5, 0.0, float(height) - 1.001)
+    column = int(x)
+    row = int(y)
+    fx = x - float(column)
+    fy = y - float(row)
+    above = masks[row, column] * (1.0 - fx) + masks[row, column + 1] * fx
+    below = masks[row + 1, column] * (1.0 - fx) + masks[row + 1, column + 1] * fx
+    return above * (1.0 - fy) + below * fy
+
+
+@wp.func
+def brow_at(brows: wp.array2d(dtype=wp.uint8), u: float, v: float) -> float:
+    height = brows.shape[0]
+    width = brows.shape[1]
+    x = wp.clamp(u * float(width) - 0.5, 0.0, float(width) - 1.001)
+    y = wp.clamp(v * float(height) - 0.5, 0.0, float(height) - 1.001)
+    column = int(x)
+    row = int(y)
+    fx = x - float(column)
+    fy = y - float(row)
+    above = float(brows[row, column]) * (1.0 - fx) + float(brows[row, column + 1]) * fx
+    below = float(brows[row + 1, column]) * (1.0 - fx) + float(brows[row + 1, column + 1]) * fx
+    return (above * (1.0 - fy) + below * fy) / 255.0
+
+
+@wp.func
+def ambient_light(sh: wp.array(dtype=wp.vec3f), n: wp.vec3f) -> wp.vec3f:
+    value = (
+        sh[0]
+        + sh[1] * n[1]
+        + sh[2] * n[2]
+        + sh[3] * n[0]
+        + sh[4] * (n[0] * n[1])
+        + sh[5] * (n[1] * n[2])
+        + sh[6] * (3.0 * n[2] * n[2] - 1.0)
+        + sh[7] * (n[0] * n[2])
+        + sh[8] * (n[0] * n[0] - n[1] * n[1])
+    )
+    return wp.vec3f(wp.max(value[0], 0.0), wp.max(value[1], 0.0), wp.max(value[2], 0.0))
+
+
+@wp.func
+def lit_share(light: Light, position: wp.vec3f) -> float:
+    """Share of the key light that arrives, from four taps of the shadow map."""
+    spot = light.shadow_rows * position + light.shadow_offset
+    size = light.shadow.shape[0]
+    x = spot[0] - 0.5
+    y = spot[1] - 0.5
+    column = int(wp.floor(x))
+    row = int(wp.floor(y))
+    if column < 0 or row < 0 or column >= size - 1 or row >= size - 1:
+        return 1.0
+    fx = x - float(column)
+    fy = y - float(row)
+    total = float(0.0)
+    for dy in range(2):
+        for dx in range(2):
+            depth = light.shadow[row + dy, column + dx]
+            weight = wp.where(dx == 0, 1.0 - fx, fx) * wp.where(dy == 0, 1.0 - fy, fy)
+            if depth == 0.0 or spot[2] < depth + SHADOW_BIAS:
+                total += weight
+    return total
+
+
+@wp.func
+def mix(a: wp.vec3f, b: wp.vec3f, t: float) -> wp.vec3f:
+    return a * (1.0 - t) + b * t
+
+
+@wp.func
+def smooth(low: float, high: float, value: float) -> float:
+    t = wp.clamp((value - low) / (high - low), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+@wp.func
+def shade_point(
+    material: int,
+    position: wp.vec3f,
+    normal_in: wp.vec3f,
+    uv: wp.vec2f,
+    direction: wp.vec3f,
+    occlusion_in: float,
+    paint: Paint,
+    light: Light,
+) -> wp.vec3f:
+    view = wp.normalize(light.camera - position)
+    normal = wp.normalize(normal_in)
+    # Thin shells (hair, collars) are seen from both sides.
+    if wp.dot(normal, view) < 0.0 and (material == HAIR or material == CLOTH or material == LASH):
+        normal = -normal
+    occlusion = occlusion_in
+    u = uv[0]
+    v = uv[1]
+    coarse = noise_at(paint.noise, u * 3.0 + paint.noise_offset[0], v * 2.0 + paint.noise_offset[1])
+    fine = noise_at(paint.noise, u * 17.0 + paint.noise_offset[1], v * 11.0 + paint.noise_offset[0])
+    albedo = paint.skin
+    wrap = wp.vec3f(0.0, 0.0, 0.0)
+    gloss = float(0.0)
+    sharpness = float(20.0)
+    if material == SKIN:
+        mask = mask_at(paint.masks, u, v)
+        tone = 1.0 + paint.blotch * (coarse[0] + 0.3 * fine[0])
+        albedo = wp.vec3f(paint.skin[0] * tone, paint.skin[1] * tone * (1.0 - 0.035 * coarse[1]), paint.skin[2] * tone)
+        albedo = mix(albedo, paint.flush, wp.clamp(paint.flush_strength * mask[2] * (0.8 + 0.4 * coarse[1]), 0.0, 1.0))
+        spots = smooth(1.1, 1.7, fine[2] + 0.3 * coarse[2]) * paint.freckles
+        albedo = mix(albedo, wp.cw_mul(albedo, wp.vec3f(0.62, 0.48, 0.38)), spots * (1.0 - mask[0]))
+        albedo = mix(albedo, paint.lid, paint.lid_strength * mask[3])
+        lip = mask[0]
+        albedo = mix(albedo, paint.lips * (1.0 + 0.12 * fine[1]), lip * paint.lip_strength)
+        hairs = noise_at(paint.noise, u * 41.0, v * 13.0)
+        stubble = wp.clamp(mask[1] * (paint.beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0])), 0.0, 1.0)
+        stubble = wp.where(paint.beard_density > 0.0, stubble, 0.0)
+        albedo = mix(albedo, paint.beard * (1.0 + 0.35 * hairs[3]), stubble)
+        brow = brow_at(paint.brows, u, v)
+        albedo = mix(albedo, paint.brow, brow)
+        wrap = wp.vec3f(0.32, 0.16, 0.10)
+        gloss = paint.oil * (1.0 - 0.7 * stubble) * (1.0 - 0.6 * brow) * (1.0 + 0.35 * fine[1]) + lip * paint.lip_gloss
+        sharpness = 16.0 + 50.0 * lip
+        bump = paint.bump * (1.0 + 3.0 * stubble + 1.5 * lip)
+        normal = wp.normalize(normal + wp.vec3f(fine[0], fine[1], fine[2]) * bump)
+    elif material == EYE:
+        forward = wp.clamp(direction[2], -1.0, 1.0)
+        angle = wp.acos(forward)
+        around = wp.atan2(direction[1], direction[0])
+        streaks = noise_at(paint.noise, around * 1.27 + paint.noise_offset[0], angle * 1.5)
+        veins = smooth(0.9, 1.8, noise_at(paint.noise, around * 0.9, angle * 2.0 + paint.noise_offset[1])[2])
+        white = mix(paint.sclera, wp.vec3f(0.62, 0.30, 0.25), wp.clamp(0.35 * veins + 0.5 * smooth(0.8, 1.3, angle), 0.0, 0.7))
+        part = angle / paint.iris_radius
+        iris = paint.iris * (0.75 + 0.55 * smooth(0.3, 0.8, part) + 0.35 * streaks[1])
+        iris = iris * (1.0 - 0.75 * smooth(0.80, 1.0, part))
+        iris = mix(iris, wp.vec3f(0.004, 0.004, 0.004), 1.0 - smooth(paint.pupil_radius - 0.06, paint.pupil_radius + 0.06, part))
+        albedo = mix(iris, white, smooth(0.93, 1.06, part))
+        gloss = 0.35
+        sharpness = 900.0
+        # The lids shade the eyeball more than they hide it.
+        occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion, 0.0, 1.0))
+        wrap = wp.vec3f(0.2, 0.15, 0.12)
+    elif material == TEETH:
+        albedo = paint.teeth * (0.92 + 0.08 * fine[0])
+        occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion * 2.2, 0.0, 1.0))
+        gloss = 0.12
+        sharpness = 60.0
+        wrap = wp.vec3f(0.2, 0.2, 0.2)
+    elif material == MOUTH:
+        albedo = wp.vec3f(0.34, 0.10, 0.09) * (1.0 + 0.2 * fine[0])
+        occlusion = wp.clamp(0.9 * occlusion + 0.06, 0.0, 1.0)
+        gloss = 0.06
+        sharpness = 40.0
+    elif material == LASH:
+        albedo = mix(paint.brow * 0.35, paint.skin, 0.25)
+        wrap = wp.vec3f(0.3, 0.3, 0.3)
+    elif material == HAIR:
+        strand = noise_at(paint.noise, u * 9.0 + paint.noise_offset[0], v * 0.35)
+        thin = noise_at(paint.noise, u * 31.0 + paint.noise_offset[1], v * 0.8)
+        lightness = 1.0 + paint.hair_variation * (0.9 * strand[3] + 0.6 * thin[3])
+        albedo = paint.hair * wp.clamp(lightness, 0.15, 2.5)
+        occlusion = occlusion * (0.75 + 0.25 * wp.clamp(strand[3] + 0.5, 0.0, 1.0))
+        wrap = wp.vec3f(0.25, 0.25, 0.25)
+    elif material == CLOTH:
+        albedo = paint.cloth
+        phase = float(0.0)
+        if paint.cloth_pattern == 1:
+            phase = wp.sin(position[1] * paint.cloth_scale)
+        elif paint.cloth_pattern == 2:
+            phase = wp.sin(position[0] * paint.cloth_scale)
+        elif paint.cloth_pattern == 3:
+            phase = wp.max(wp.sin(position[0] * paint.cloth_scale), wp.sin(position[1] * paint.cloth_scale)) - 0.5
+        elif paint.cloth_pattern == 4:
+            phase = noise_at(paint.noise, position[0] * paint.cloth_scale * 0.05, position[1] * paint.cloth_scale * 0.05)[1]
+        albedo = mix(albedo, paint.cloth_second, smooth(-0.1, 0.1, phase))
+        albedo = albedo * (1.0 + 0.10 * fine[0] + 0.10 * coarse[0])
+        normal = wp.normalize(normal + wp.vec3f(coarse[0], coarse[1], coarse[2]) * 0.12)
+
+    shadow = lit_share(light, position)
+    cosine = wp.dot(normal, light.direction)
+    diffuse = wp.vec3f(
+        wp.max(cosine + wrap[0], 0.0) / (1.0 + wrap[0]),
+        wp.max(cosine + wrap[1], 0.0) / (1.0 + wrap[1]),
+        wp.max(cosine + wrap[2], 0.0) / (1.0 + wrap[2]),
+    )
+    key = wp.cw_mul(light.colour, diffuse) * shadow
+    surround = ambient_light(light.ambient, normal) * occlusion
+    colour = wp.cw_mul(albedo, key * (0.4 + 0.6 * occlusion) + surround)
+
+    half_way = wp.normalize(light.direction + view)
+    if material == HAIR:
+        tangent = wp.normalize(direction)
+        along = wp.dot(tangent, half_way)
+        sine = wp.sqrt(wp.max(1.0 - along * along, 0.0))
+        lobe = wp.pow(sine, 70.0) * 0.10 + wp.pow(sine, 12.0) * 0.05
+        glow = mix(wp.vec3f(1.0, 1.0, 1.0), paint.hair * 2.0, 0.5)
+        colour = colour + wp.cw_mul(light.colour * (shadow * lobe * wp.max(cosine + 0.3, 0.0)), glow)
+        along_view = wp.dot(tangent, view)
+        colour = colour + wp.cw_mul(surround, glow) * (0.04 * wp.pow(wp.max(1.0 - along_view * along_view, 0.0), 8.0))
+    elif gloss > 0.0:
+        highlight = wp.pow(wp.max(wp.dot(normal, half_way), 0.0), sharpness) * (sharpness + 2.0) * 0.125
+        facing = 1.0 - wp.max(wp.dot(normal, view), 0.0)
+        fresnel = 0.03 + 0.97 * facing * facing * facing * facing * facing
+        mirrored = normal * (2.0 * wp.dot(normal, view)) - view
+        around_mirrored = ambient_light(light.ambient, mirrored) * occlusion
+        colour = colour + light.colour * (gloss * 0.12 * highlight * shadow * wp.max(cosine, 0.0))
+        colour = colour + around_mirrored * (wp.min(fresnel * 1.6, 1.0) * gloss * 0.6)
+        if material == EYE:
+            # A window or soft box over the viewer's shoulder shows in most eyes.
+            window = smooth(0.90, 0.96, wp.dot(mirrored, wp.normalize(view + light.direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0))))
+            colour = colour + light.ambient[0] * (0.55 * window * occlusion)
+    return colour
+
+
+@wp.func
+def encode(value: float) -> wp.uint8:
+    """Filmic shoulder, then the sRGB curve."""
+    x = wp.max(value, 0.0)
+    x = x * (1.0 + x * 0.111) / (1.0 + x * 0.55)
+    x = wp.min(x * 1.18, 1.0)
+    if x <= 0.0031308:
+        x = 12.92 * x
+    else:
+        x = 1.055 * wp.pow(x, 1.0 / 2.4) - 0.055
+    return wp.uint8(wp.clamp(x * 255.0 + 0.5, 0.0, 255.0))
+
+
+@wp.kernel
+def shade(
+    triangle: wp.array2d(dtype=wp.int32),
+    barycentric: wp.array2d(dtype=wp.vec3f),
+    depth: wp.array2d(dtype=wp.float32),
+    surface: Surface,
+    paint: Paint,
+    light: Light,
+    background: wp.array2d(dtype=wp.vec3f),
+    image: wp.array3d(dtype=wp.uint8),
+):
+    """One pixel from 2x2 samples. Where all see one smooth surface it is shaded once, at their mean; at edges each is."""
+    row, column = wp.tid()
+    position = wp.vec3f(0.0, 0.0, 0.0)
+    normal = wp.vec3f(0.0, 0.0, 0.0)
+    direction = wp.vec3f(0.0, 0.0, 0.0)
+    uv = wp.vec2f(0.0, 0.0)
+    occlusion = float(0.0)
+    same = bool(True)
+    material = int(-1)
+    first_depth = float(0.0)
+    covered = int(0)
+    for k in range(4):
+        y = row * 2 + k / 2
+        x = column * 2 + k % 2
+        t = triangle[y, x]
+        if t >= 0:
+            w = barycentric[y, x]
+            a = surface.faces[t, 0]
+            b = surface.faces[t, 1]
+            c = surface.faces[t, 2]
+            position += surface.position[a] * w[0] + surface.position[b] * w[1] + surface.position[c] * w[2]
+            normal += surface.normal[a] * w[0] + surface.normal[b] * w[1] + surface.normal[c] * w[2]
+            direction += surface.direction[a] * w[0] + surface.direction[b] * w[1] + surface.direction[c] * w[2]
+            uv += surface.uv[a] * w[0] + surface.uv[b] * w[1] + surface.uv[c] * w[2]
+            occlusion += surface.occlusion[a] * w[0] + surface.occlusion[b] * w[1] + surface.occlusion[c] * w[2]
+            this_material = int(surface.material[t])
+            if covered == 0:
+                material = this_material
+                first_depth = depth[y, x]
+            elif this_material != material or wp.abs(depth[y, x] - first_depth) > 0.004:
+                same = False
+            covered += 1
+
+    colour = wp.vec3f(0.0, 0.0, 0.0)
+    if covered == 4 and same:
+        colour = (
+            shade_point(material, position * 0.25, normal, uv * 0.25, direction * 0.25, occlusion * 0.25, paint, light)
+            * light.exposure
+        )
+    elif covered == 0:
+        colour = background[row, column]
+    else:
+        for k in range(4):
+            y = row * 2 + k / 2
+            x = column * 2 + k % 2
+            t = triangle[y, x]
+            if t < 0:
+                colour += background[row, column] * 0.25
+            else:
+                w = barycentric[y, x]
+                a = surface.faces[t, 0]
+                b = surface.faces[t, 1]
+                c = surface.faces[t, 2]
+                sample = shade_point(
+                    int(surface.material[t]),
+                    surface.position[a] * w[0] + surface.position[b] * w[1] + surface.position[c] * w[2],
+                    surface.normal[a] * w[0] + surface.normal[b] * w[1] + surface.normal[c] * w[2],
+                    surface.uv[a] * w[0] + surface.uv[b] * w[1] + surface.uv[c] * w[2],
+                    surface.direction[a] * w[0] + surface.direction[b] * w[1] + surface.direction[c] * w[2],
+                    surface.occlusion[a] * w[0] + surface.occlusion[b] * w[1] + surface.occlusion[c] * w[2],
+                    paint,
+                    light,
+                )
+                colour += sample * (0.25 * light.exposure)
+    for channel in range(3):
+        image[row, column, channel] = encode(colour[channel])
