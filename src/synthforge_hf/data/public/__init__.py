@@ -1,0 +1,1 @@
+"""Readers of public benchmarks, in the folders their authors ship."""
