@@ -44,7 +44,7 @@ def read_300w(directory: str | Path, subset: str | None = None) -> list[tuple[Pa
 
 
 def read_pts(path: Path) -> np.ndarray:
-    """Return the (68, 2) float64 points of one .pts file as continuous pixels. Raises SynthForgeError naming the file."""
+    """Return the (68, 2) float64 points of a .pts file as continuous pixels. Raises SynthForgeError naming the file."""
     try:
         text = path.read_text(encoding="ascii", errors="strict")
         content = text[text.index("{") + 1 : text.index("}")]
@@ -64,7 +64,7 @@ def read_pts(path: Path) -> np.ndarray:
 
 
 def _find_pts(directory: Path) -> list[Path]:
-    """Return all .pts files below a folder, sorted. Linked folders count: data sets are often put together from links."""
+    """Return all .pts files below a folder, sorted. Linked folders count: data sets are often made of links."""
     found = [Path(folder) / name for folder, _, names in os.walk(directory, followlinks=True) for name in names]
     return sorted(path for path in found if path.suffix == ".pts" and not path.name.startswith("."))
 
@@ -78,9 +78,8 @@ def _select(directory: Path, files: list[Path], subset: str) -> list[Path]:
     for folder in folders:
         own = [path for path in files if _contains(path.relative_to(directory).parent.parts, folder)]
         if not own:
-            raise UsageError(
-                f"{directory} holds no annotated photo in a folder {'/'.join(folder)}, which the subset '{subset}' needs"
-            )
+            missing = "/".join(folder)
+            raise UsageError(f"{directory} holds no annotated photo in {missing}, which the subset '{subset}' needs")
         chosen += own
     return sorted(set(chosen))
 
