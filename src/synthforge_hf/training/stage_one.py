@@ -1,0 +1,251 @@
+"""Stage I (paper, section 3.2): the multi-task backbone, trained on generated faces."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from synthforge_hf.data.strict_yaml import to_mapping
+from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
+from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
+from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.training.augmentation import CropMaker
+from synthforge_hf.training.card import write_card
+from synthforge_hf.training.loop import TrainingLoop, checkpoints
+from synthforge_hf.training.settings import TrainingSettings
+from synthforge_hf.training.validation import validate
+from synthforge_hf.training.window_cache import CachedWindows, default_cache_folder
+from synthforge_hf.training.windows import FaceWindows, WindowSettings, depth_to_metres
+
+DEPTH_SAMPLES = 200
+
+
+def train_backbone(
+    dataset: str, output_dir: str | Path, settings: TrainingSettings, resume: bool = False
+) -> dict[str, float]:
+    """Train a model and write it, its image processor and its card to ``output_dir``, a ``from_pretrained`` folder.
+
+    dataset: what ``datasets.load_dataset`` takes (a folder or a Hub repository) with our columns.
+    Returns the last validation metrics: nme_interocular (percent), mean_f1 (percent), depth_abs_rel.
+    Raises UsageError when ``output_dir`` holds another run, and SynthForgeError when the run was interrupted (it can be resumed).
+    """
+    output_dir = Path(output_dir)
+    accelerator = Accelerator(
+        mixed_precision=resolve_precision(settings.mixed_precision),
+        gradient_accumulation_steps=settings.accumulate,
+        log_with="tensorboard",
+        project_dir=output_dir,
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+    )
+    _claim(output_dir, settings, resume, accelerator)
+    with accelerator.main_process_first():
+        train_rows, validation_rows = load_splits(dataset, settings.validation_samples)
+    crop_scale = settings.crop_scale
+    preset = settings.model_config()
+    window_settings = WindowSettings.for_model(preset.image_size, crop_scale)
+    train_windows = _windows(train_rows, window_settings, settings, accelerator, "train")
+    validation_windows = _windows(validation_rows, window_settings, settings, accelerator, "validation")
+
+    torch.manual_seed(settings.seed)
+    config = settings.model_config(**_found_in(train_windows))
+    model = SynthForgeModel(config).to(memory_format=torch.channels_last)
+    _freeze_heads_without_labels(model, train_windows.labels)
+    processor = SynthForgeImageProcessor.for_model(config, crop_scale=crop_scale)
+    task = BackboneTask(config, processor, settings, window_settings, validation_windows, accelerator)
+    batch_size = min(settings.batch_size, len(train_windows) // accelerator.num_processes)
+    loader = DataLoader(
+        train_windows,
+        batch_size=batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=settings.data_workers,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+    loop = TrainingLoop(accelerator, model, optimizer_for(model, settings), loader, task, settings, output_dir)
+    accelerator.init_trackers("logs")
+    if resume and not loop.resume():
+        accelerator.print(f"no checkpoint under {output_dir} yet: starting from the beginning", file=sys.stderr)
+    complete = loop.run()
+    if not complete:
+        accelerator.end_training()
+        raise SynthForgeError(f"stopped at step {loop.progress.step}; continue with --resume")
+    metrics = loop.validate()
+    loop.log(metrics)
+    result = {name.removeprefix("validation/"): value for name, value in metrics.items()}
+    if accelerator.is_main_process:
+        loop.result.save_pretrained(output_dir)
+        processor.save_pretrained(output_dir)
+        write_card(output_dir, dataset, settings, config, result, loop.progress, len(train_windows))
+        (output_dir / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return result
+
+
+class BackboneTask:
+    """Crops for training, metrics on nominal crops for validation."""
+
+    def __init__(
+        self,
+        config: SynthForgeConfig,
+        processor: SynthForgeImageProcessor,
+        settings: TrainingSettings,
+        window_settings: WindowSettings,
+        validation_windows: Dataset,
+        accelerator: Accelerator,
+    ) -> None:
+        self.validation_windows, self.accelerator, self.batch_size = (
+            validation_windows,
+            accelerator,
+            settings.batch_size,
+        )
+        self.crops = CropMaker(
+            settings.augmentation,
+            config.image_size,
+            config.grid_size,
+            window_settings.margin,
+            processor.image_mean,
+            processor.image_std,
+        )
+
+    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        return self.crops.augmented(batch, generator)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        return validate(model, self.validation_windows, self.crops, self.accelerator, self.batch_size)
+
+
+def optimizer_for(model: SynthForgeModel, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """AdamW with one learning rate for the encoder and one for the heads, no weight decay on biases and norms."""
+    groups = []
+    encoder = {id(parameter) for part in (model.stem, model.encoder) for parameter in part.parameters()}
+    for in_encoder, rate in ((True, settings.encoder_learning_rate), (False, settings.learning_rate)):
+        for decays in (True, False):
+            parameters = [
+                parameter
+                for parameter in model.parameters()
+                if parameter.requires_grad
+                and (id(parameter) in encoder) == in_encoder
+                and (parameter.ndim > 1) == decays
+            ]
+            if parameters:
+                groups.append(
+                    {"params": parameters, "lr": rate, "weight_decay": settings.weight_decay if decays else 0.0}
+                )
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def load_splits(dataset: str, validation_samples: int) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """Return the training rows and the validation rows of a data set.
+
+    Where there is no split "validation" or "test", the last ``validation_samples`` rows (at most a tenth) are taken from "train".
+    Raises UsageError when the data set cannot be loaded or is too small.
+    """
+    try:
+        splits = datasets.load_dataset(dataset)
+    except Exception as error:  # the many kinds that load_dataset raises for a wrong name, folder or file
+        raise UsageError(f"cannot load the data set {dataset!r}: {' '.join(str(error).split())[:300]}") from error
+    if "train" not in splits:
+        raise UsageError(f"the data set {dataset!r} has no split 'train', only {', '.join(splits)}")
+    train = splits["train"]
+    for name in ("validation", "test"):
+        if name in splits and len(splits[name]):
+            rows = splits[name]
+            return train, rows.select(range(min(len(rows), validation_samples)))
+    held_out = max(1, min(validation_samples, len(train) // 10))
+    if len(train) < 2:
+        raise UsageError(f"the data set {dataset!r} has {len(train)} rows; training and validation need at least 2")
+    return train.select(range(len(train) - held_out)), train.select(range(len(train) - held_out, len(train)))
+
+
+def resolve_precision(wanted: str) -> str:
+    """Turn "auto" into "bf16" where bf16 matrices are multiplied in hardware (GPU, AMX), else "no"."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return "bf16" if amx is not None and amx() else "no"
+
+
+def _windows(
+    rows: datasets.Dataset,
+    window_settings: WindowSettings,
+    settings: TrainingSettings,
+    accelerator: Accelerator,
+    name: str,
+) -> Any:
+    windows = FaceWindows(rows, window_settings)
+    if not settings.cache:
+        return windows
+    folder = Path(settings.cache_folder) if settings.cache_folder else default_cache_folder()
+    cached = CachedWindows(windows, folder)
+    with accelerator.main_process_first():
+        cached.prepare()
+
+    def progress(indices: Iterable[int]) -> Iterable[int]:
+        quiet = not (accelerator.is_main_process and sys.stderr.isatty())
+        return tqdm(indices, desc=f"decoding {name}", disable=quiet)
+
+    cached.fill(accelerator.process_index, accelerator.num_processes, progress)
+    accelerator.wait_for_everyone()
+    return cached
+
+
+def _found_in(windows: Any) -> dict[str, Any]:
+    """What the model must know about the data: the number of landmarks, and where depths lie."""
+    found: dict[str, Any] = {}
+    example = windows[0]
+    if "landmarks" in example:
+        found["num_landmarks"] = len(example["landmarks"])
+    if "depth" in example:
+        chosen = np.linspace(0, len(windows) - 1, min(DEPTH_SAMPLES, len(windows))).astype(int)
+        depths = [depth_to_metres(windows[index]["depth"]) for index in chosen.tolist()]
+        metres = np.concatenate([depth[depth > 0] for depth in depths])
+        if len(metres):
+            found["depth_mean"] = round(float(np.median(metres)), 3)
+            found["depth_scale"] = round(max(float(np.abs(metres - np.median(metres)).mean()), 0.01), 3)
+    return found
+
+
+def _freeze_heads_without_labels(model: SynthForgeModel, labels: tuple[str, ...]) -> None:
+    """Heads that get no gradient would stall distributed training."""
+    heads = {"landmarks_2d": model.landmark_head, "segmentation": model.segmentation_head, "depth": model.depth_head}
+    for label, head in heads.items():
+        if label not in labels:
+            head.requires_grad_(False)
+
+
+def _claim(output_dir: Path, settings: TrainingSettings, resume: bool, accelerator: Accelerator) -> None:
+    """Note the settings in the output folder, and refuse a folder that holds another run."""
+    record = output_dir / "training.yaml"
+    mapping = to_mapping(settings)
+    if record.exists():
+        earlier = yaml.safe_load(record.read_text(encoding="utf-8"))
+        changed = [key for key in mapping if key not in ("epochs", "max_minutes") and earlier.get(key) != mapping[key]]
+        if not resume:
+            raise UsageError(
+                f"{output_dir} already holds a training run: continue it with --resume or choose another folder"
+            )
+        if changed:
+            raise UsageError(
+                f"{output_dir} was started with another setting of {', '.join(changed)}: choose another folder"
+            )
+    if resume and not record.exists() and checkpoints(output_dir):
+        raise UsageError(f"{output_dir} has checkpoints but no training.yaml: it cannot be resumed")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        record.write_text(yaml.safe_dump(mapping, sort_keys=False), encoding="utf-8")
+    accelerator.wait_for_everyone()
