@@ -1,4 +1,4 @@
-"""What every test can count on: one thread per process, no network, caches of its own, real photos if they are there."""
+"""What every test can count on: one thread per process, no network, caches of its own, real photos if there are any."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).parents[1]
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the Warp kernels once, before parallel workers would each do it."""
     if session.config.getoption("numprocesses", default=None):
-        from synthforge_hf.annotation import annotate
+        from synthforge_hf.annotation.annotate import annotate
         from synthforge_hf.testing import load_ellipsoid_generator
 
         annotate(load_ellipsoid_generator("ellipsoid").generate(seed=0, index=0, resolution=16))

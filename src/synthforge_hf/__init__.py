@@ -1,14 +1,16 @@
 """Synthetic faces with exact 3D labels, and models trained on them.
 
-Importing this package is cheap: every name below is loaded on first use (PEP 562), and transformers' Auto classes learn our
-models at the moment transformers itself is imported.
+Importing this package is cheap: every name below is loaded on first use (PEP 562), and transformers' Auto classes learn
+our models at the moment transformers itself is imported.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from synthforge_hf.models.registration import register_when_imported
+
 if TYPE_CHECKING:
-    from synthforge_hf.annotation import annotate as annotate
+    from synthforge_hf.annotation.annotate import annotate as annotate
     from synthforge_hf.checkpoints import pretrained as pretrained
     from synthforge_hf.checkpoints import resolve_model as resolve_model
     from synthforge_hf.data.builder import SynthForgeBuilder as SynthForgeBuilder
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "annotate": "annotation",
+    "annotate": "annotation.annotate",
     "pretrained": "checkpoints",
     "resolve_model": "checkpoints",
     "SynthForgeBuilder": "data.builder",
@@ -58,3 +60,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+register_when_imported()

@@ -11,7 +11,7 @@ _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def pretrained() -> dict[str, str]:
-    """Return name -> local path of the checkpoints that ship inside this package; each path suits ``from_pretrained``."""
+    """Return name -> local path of the checkpoints inside this package; each path suits ``from_pretrained``."""
     return {config.parent.name: str(config.parent) for config in sorted(_EMBEDDED.glob("*/config.json"))}
 
 
@@ -33,17 +33,22 @@ def resolve_model(model: str) -> str:
         return str(folder)
     names = ", ".join(embedded)
     if folder.suffix.lower() in _IMAGE_SUFFIXES:
-        raise UsageError(f"'{model}' stands where a model is expected, but it is an image; name a model first ({names})")
+        raise UsageError(f"'{model}' is an image where a model is expected; name a model first: {names}")
     if folder.exists():
         raise UsageError(f"'{model}' is a file; a model is a folder that save_pretrained wrote, or one of: {names}")
     if _REPO_ID.fullmatch(model):
         return _download(model)
-    raise UsageError(f"no model '{model}': it is neither a folder, nor a Hub repository (owner/name), nor one of: {names}")
+    raise UsageError(f"no model '{model}': it is no folder, no Hub repository (owner/name), and none of: {names}")
 
 
 def _download(repo_id: str) -> str:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
         return snapshot_download(repo_id, allow_patterns=["*.json", "*.safetensors", "*.md"])
@@ -51,7 +56,8 @@ def _download(repo_id: str) -> str:
         raise UsageError(f"'{repo_id}' is neither a folder nor a name that a Hub repository can have") from error
     except RepositoryNotFoundError as error:
         raise SynthForgeError(
-            f"no folder '{repo_id}', and no model of that name on the Hub that you may read; check the name, or run 'hf auth login'"
+            f"no folder '{repo_id}', and no model of that name on the Hub that you may read; "
+            "check the name, or log in with: hf auth login"
         ) from error
     except LocalEntryNotFoundError as error:
         raise SynthForgeError(

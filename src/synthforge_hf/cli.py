@@ -1,0 +1,227 @@
+"""The command line: each command parses, calls one library function and prints. Heavy imports wait for their command.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. What users can mend is one line on standard error.
+"""
+
+import errno
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from synthforge_hf import __version__
+from synthforge_hf.errors import SynthForgeError
+
+app = typer.Typer(
+    name="synthforge",
+    help="Make face data sets with exact 3D labels; run and measure the models trained on them.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+INTERRUPTED = 130
+
+ENVIRONMENT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+"""Errors of the operating system that are the user's to mend wherever they show up: no space, no permission."""
+
+DataSet = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the data set.", show_default=False)]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Embedded checkpoint (mini), folder, or Hub repository.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA if there is any.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"synthforge {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _synthforge(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command()
+def generate(
+    out: DataSet,
+    num_samples: Annotated[int, typer.Option(help="How many faces the data set is to hold.", show_default=False)],
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE.yaml", help="What to draw samples from.")] = "paper",
+    resolution: Annotated[int, typer.Option(help="Width and height of the images, pixels.")] = 512,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same faces.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; one per core if not given.")] = None,
+    shard_size: Annotated[int, typer.Option(help="Faces per parquet file.")] = 500,
+    generator: Annotated[str | None, typer.Option(help="What makes the faces, if not what the recipe says.")] = None,
+    executor: Annotated[str, typer.Option(help="What runs the processes: local is this machine.")] = "local",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Generate labelled faces into OUT. Running it again makes only what is missing or damaged."""
+    from synthforge_hf.data.generation import generate
+
+    report = generate(out, recipe, num_samples, resolution, seed, workers, shard_size, generator, device, executor)
+    rows = ", ".join(f"{split} {number}" for split, number in report.splits.items())
+    text = (
+        f"{report.num_samples} faces in {report.out} ({rows}); {report.shards_made} shards made and "
+        f"{report.shards_kept} kept in {report.seconds:.1f} s\nLoad them: datasets.load_dataset({report.out!r})"
+    )
+    _show(vars(report), text, as_json)
+
+
+@app.command()
+def verify(
+    out: DataSet,
+    quick: Annotated[bool, typer.Option("--quick", help="Names, sizes and row counts only; reads no images.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check every shard of OUT: complete, unaltered, labels consistent. Exit code 1 and a list if not."""
+    from synthforge_hf.data.verification import verify
+
+    problems = verify(out, quick)
+    listing = [f"{problem}" for problem in problems] or [f"{out} is complete and sound"]
+    content = {"out": str(out), "sound": not problems, "problems": [vars(problem) for problem in problems]}
+    _show(content, "\n".join(listing), as_json)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    out: DataSet,
+    num: Annotated[int, typer.Option(help="How many faces to show.")] = 16,
+    sheet: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to write.")] = Path("preview.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Draw a contact sheet of OUT: image, depth, normals, segmentation, landmarks."""
+    from synthforge_hf.data.preview import preview
+
+    path = preview(out, num, sheet)
+    _show({"preview": str(path)}, f"{path}", as_json)
+
+
+@app.command()
+def evaluate(
+    benchmark: Annotated[str, typer.Option(help="300w, celebamask-hq or synthforge.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Folder of the benchmark, as its authors ship it.", show_default=False)],
+    model: Model = "mini",
+    subset: Annotated[
+        str | None, typer.Option(help="300w: common, challenge, full or a folder; else a split or partition.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="The result as JSON; a table per image goes beside it as .csv.")
+    ] = Path("results.json"),
+    boxes: Annotated[str, typer.Option(help="300w: ground-truth (of the landmarks) or detector.")] = "ground-truth",
+    box_noise: Annotated[
+        float, typer.Option(help="300w: shift and scale the boxes at random by about this share.")
+    ] = 0.0,
+    crop: Annotated[str, typer.Option(help="celebamask-hq: whole (the photo) or detector.")] = "whole",
+    flip_test: Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")] = False,
+    refine: Annotated[bool, typer.Option("--refine", help="Crop again around the first landmarks.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Faces per forward pass.")] = 32,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the box noise.")] = 0,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model on a benchmark."""
+    from synthforge_hf.evaluation import evaluate
+
+    result = evaluate(
+        model,
+        benchmark,
+        data,
+        subset,
+        output,
+        boxes=boxes,
+        box_noise=box_noise,
+        crop=crop,
+        flip_test=flip_test,
+        refine=refine,
+        batch_size=batch_size,
+        limit=limit,
+        seed=seed,
+        device=device,
+        quiet=not sys.stderr.isatty(),
+    )
+    if as_json:
+        _show(result.to_dict(), "", True)
+    else:
+        result.print()
+        print(f"{output} and {output.with_suffix('.csv')}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Report versions, devices, optional backends, what is missing and how to get it."""
+    from synthforge_hf.doctor import doctor, format_report
+
+    report = doctor()
+    _show(report, format_report(report), as_json)
+    if report["problems"]:
+        raise typer.Exit(1)
+
+
+def _show(content: Any, text: str, as_json: bool) -> None:
+    print(json.dumps(content, indent=2, default=str) if as_json else text)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code. Nothing is raised, SystemExit included."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        outcome = app(args=list(arguments), prog_name="synthforge", standalone_mode=False)
+        sys.stdout.flush()
+        return outcome if isinstance(outcome, int) else 0
+    except SynthForgeError as error:
+        return _complain(str(error), error.exit_code)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "synthforge"
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        return _complain(f"{message}; see {command} --help", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; what is finished is kept", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `synthforge doctor | head -1`: flush nothing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in ENVIRONMENT_ERRORS:
+            return _report_a_bug()
+        return _complain(f"{error.strerror}: {error.filename or 'while writing'}", 1)
+    except Exception:
+        return _report_a_bug()
+
+
+def _complain(message: str, exit_code: int) -> int:
+    print(f"synthforge: {' '.join(message.split())}", file=sys.stderr)
+    return exit_code
+
+
+def _report_a_bug() -> int:
+    traceback.print_exc()
+    print(
+        "synthforge: this is a fault of synthforge, not yours; please report it with the lines above "
+        "and the output of `synthforge doctor`",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))
