@@ -182,13 +182,13 @@ def identity_targets(data: Path, count: int) -> dict[str, np.ndarray]:
 
 
 def signed_name(stem: str, stems: dict[str, Path]) -> str:
-    """Name one side of a two-sided change "<name>/low" or "<name>/high"; one-sided ones are "<name>/high"."""
+    """Name one side of a two-sided change "<name>-<low>-<high>/low" or ".../high"; one-sided ones are "<name>/high"."""
     base, _, ending = stem.rpartition("-")
     for low, high in OPPOSITES:
         if ending == low and f"{base}-{high}" in stems:
-            return f"{base}/low"
+            return f"{base}-{low}-{high}/low"
         if ending == high and f"{base}-{low}" in stems:
-            return f"{base}/high"
+            return f"{base}-{low}-{high}/high"
     return f"{stem}/high"
 
 

@@ -28,7 +28,7 @@ OUTWARD_ANGLES = np.radians([0, 0, 3, 10, 28, 45, 62, 80, 90])
 """Direction in which "further out" is measured at jaw positions 0 (ear) to 8 (chin), from sideways (0) to down (90 degrees):
 the normals of the frontal jaw line."""
 
-BACKWARD_COST = 0.1
+BACKWARD_COST = 0.25
 """How much further out (metres per metre) a candidate behind the frontal jaw point must lie to be preferred. Heads go on widening
 behind the frontal jaw; annotators do not follow that in frontal views."""
 

@@ -10,24 +10,25 @@ Actions = dict[str, tuple[float, float]]
 # Each mouth shape: action -> (low, high). "Left"/"Right" pairs are written once, without the side.
 MOUTHS: dict[str, tuple[float, Actions]] = {
     "closed": (2.0, {"mouthPress": (0, 0.3), "mouthSmile": (0, 0.15)}),
-    "slight smile": (2.0, {"mouthSmile": (0.15, 0.5), "cheekSquint": (0, 0.3)}),
+    "slight smile": (2.5, {"mouthSmile": (0.15, 0.6), "mouthStretch": (0, 0.25), "cheekSquint": (0, 0.3)}),
     "wide smile": (
-        3.0,
+        4.0,
         {
             "mouthSmile": (0.5, 1.0),
             "mouthUpperUp": (0.2, 0.6),
             "mouthLowerDown": (0.1, 0.5),
-            "mouthStretch": (0.0, 0.4),
+            "mouthStretch": (0.1, 0.6),
             "cheekSquint": (0.2, 0.8),
             "eyeSquint": (0.0, 0.6),
-            "jawOpen": (0.0, 0.18),
+            "jawOpen": (0.0, 0.25),
         },
     ),
     "laugh": (
         1.2,
         {
             "mouthSmile": (0.5, 1.0),
-            "jawOpen": (0.2, 0.55),
+            "jawOpen": (0.15, 0.45),
+            "mouthStretch": (0.1, 0.5),
             "mouthUpperUp": (0.1, 0.5),
             "mouthLowerDown": (0.1, 0.4),
             "eyeSquint": (0.1, 0.7),
@@ -38,8 +39,8 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
         2.0,
         {"jawOpen": (0.05, 0.4), "mouthFunnel": (0, 0.4), "mouthLowerDown": (0, 0.4), "mouthUpperUp": (0, 0.3), "mouthRollLower": (0, 0.2)},
     ),
-    "surprise": (0.7, {"jawOpen": (0.3, 0.9), "mouthFunnel": (0, 0.4)}),
-    "shout": (0.5, {"jawOpen": (0.5, 1.0), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)}),
+    "surprise": (0.5, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
+    "shout": (0.3, {"jawOpen": (0.3, 0.8), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)}),
     "pucker": (0.7, {"mouthPucker": (0.3, 1.0), "mouthFunnel": (0, 0.3)}),
     "frown": (0.8, {"mouthFrown": (0.2, 0.9), "mouthShrugLower": (0, 0.5), "mouthPress": (0, 0.4)}),
     "disgust": (0.4, {"noseSneer": (0.3, 1.0), "mouthUpperUp": (0.2, 0.7), "mouthFrown": (0, 0.4)}),
@@ -53,7 +54,7 @@ BROWS: dict[str, tuple[float, Actions]] = {
 }
 EYES: dict[str, tuple[float, Actions]] = {
     "open": (5.0, {}),
-    "wide": (0.8, {"eyeWide": (0.2, 0.9)}),
+    "wide": (0.6, {"eyeWide": (0.1, 0.7)}),
     "narrow": (1.5, {"eyeSquint": (0.2, 0.9), "eyeBlink": (0.0, 0.35)}),
     "lowered lids": (0.8, {"eyeBlink": (0.2, 0.6)}),
     "shut": (0.6, {"eyeBlink": (0.9, 1.0)}),
@@ -82,6 +83,7 @@ def sample_expression(
             _add(values, "mouth" + side, random.uniform(0.1, 0.7) * settings.strength, 0.0)
             _add(values, "jaw" + side, random.uniform(0.0, 0.4) * settings.strength, 0.0)
         chosen = [mouth, brows, eyes]
+    _add(values, "eyeBlink", max(random.normal(0.0, 0.06), 0), 0.0)  # lids at rest differ
     horizontal, vertical = np.clip(random.normal(0, settings.gaze_deg / 2, size=2), -settings.gaze_deg, settings.gaze_deg)
     _look(values, float(horizontal) / FULL_GAZE_DEG, 0.6 * float(vertical) / FULL_GAZE_DEG)
     actions = np.array([values[name] for name in head.expression_names], dtype=np.float32)

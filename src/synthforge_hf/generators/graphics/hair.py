@@ -16,7 +16,7 @@ from synthforge_hf.rendering.shading import Material, ShadedMesh
 SCALP_ROWS, HANGING_ROWS = 30, 20
 LAST_ANGLE_DEG = 150.0
 # Polar angle of the hairline (from the crown) over the angle around the head (0 = forehead, 180 = nape), degrees.
-HAIRLINE = np.array([(0, 74), (25, 73), (42, 75), (58, 82), (70, 95), (79, 107), (86, 100), (93, 93), (110, 95), (125, 112), (150, 132), (180, 140)])
+HAIRLINE = np.array([(0, 74), (25, 73), (42, 75), (58, 82), (70, 95), (79, 107), (86, 100), (93, 93), (110, 95), (125, 112), (150, 120), (180, 125)])
 
 
 @dataclass(frozen=True)
