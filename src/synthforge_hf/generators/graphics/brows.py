@@ -78,15 +78,14 @@ def _draw_strokes(
     length = random.uniform(5, 10, count) / TEXEL_MM * 0.5
     stray = random.normal(0, style.fray, count)
     strength = random.integers(150, 250, count)
-    for number in range(count):
-        at = place[number]
-        share = at / (len(line) - 1)
-        root = line[at] + across[at] * offset[number] * half[at]
-        # Hairs rise at the inner end and lie along the brow further out, upper ones pointing down, lower ones up.
-        rise = np.interp(share, [0, 0.25, 1.0], [0.9, 0.25, 0.0]) + 0.25 * offset[number] * share
-        direction = tangent[at] - across[at] * (rise + stray[number])
-        tip = root + direction / np.linalg.norm(direction) * length[number]
-        ends = (np.array([root, tip]) - (left, top)) * TWICE
-        draw.line([tuple(ends[0]), tuple(ends[1])], fill=int(strength[number]), width=2)
+    share = place / (len(line) - 1)
+    roots = line[place] + across[place] * (offset * half[place])[:, None]
+    # Hairs rise at the inner end and lie along the brow further out, upper ones pointing down, lower ones up.
+    rise = np.interp(share, [0, 0.25, 1.0], [0.9, 0.25, 0.0]) + 0.25 * offset * share + stray
+    directions = tangent[place] - across[place] * rise[:, None]
+    directions *= (length / np.linalg.norm(directions, axis=1))[:, None]
+    ends = (np.stack([roots, roots + directions], axis=1) - (left, top)) * TWICE
+    for line_ends, opacity in zip(ends.reshape(-1, 4).tolist(), strength.tolist(), strict=True):
+        draw.line(line_ends, fill=opacity, width=2)
     drawn = np.asarray(image.resize((right - left, bottom - top), Image.Resampling.BOX))
     alpha[top:bottom, left:right] = np.maximum(alpha[top:bottom, left:right], drawn)

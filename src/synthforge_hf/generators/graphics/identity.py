@@ -1,5 +1,7 @@
 """Who: identity coefficients of the embedded head that stay human."""
 
+from functools import cache
+
 import numpy as np
 
 from synthforge_hf.generators.graphics.settings import HeadSettings
@@ -91,6 +93,7 @@ def _phenotypes(settings: HeadSettings, random: np.random.Generator) -> np.ndarr
     return np.array([gender, age, *ancestry, muscle, weight])
 
 
+@cache
 def _calm(name: str) -> float:
     matching = [prefix for prefix in CALMED if name.startswith(prefix)]
     return CALMED[max(matching, key=len)] if matching else 1.0
