@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Make face data sets with exact 3D labels; run and measure the models trained on them.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 INTERRUPTED = 130
@@ -34,6 +35,9 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Embedded checkpoint
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA if there is any.")
 ]
+FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")]
+Refine = Annotated[bool, typer.Option("--refine", help="Crop again around the first landmarks.")]
+BatchSize = Annotated[int, typer.Option(help="Faces per forward pass.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -69,7 +73,10 @@ def generate(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Generate labelled faces into OUT. Running it again makes only what is missing or damaged."""
+    """Generate labelled faces into OUT.
+
+    Running it again makes only what is missing or damaged.
+    """
     from synthforge_hf.data.generation import generate
 
     report = generate(out, recipe, num_samples, resolution, seed, workers, shard_size, generator, device, executor)
@@ -87,7 +94,10 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Names, sizes and row counts only; reads no images.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check every shard of OUT: complete, unaltered, labels consistent. Exit code 1 and a list if not."""
+    """Check that OUT is complete and right.
+
+    Every shard: present, unaltered, labels consistent. If not: exit code 1 and a list of what is wrong.
+    """
     from synthforge_hf.data.verification import verify
 
     problems = verify(out, quick)
@@ -105,11 +115,60 @@ def preview(
     sheet: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to write.")] = Path("preview.png"),
     as_json: AsJson = False,
 ) -> None:
-    """Draw a contact sheet of OUT: image, depth, normals, segmentation, landmarks."""
+    """Draw a contact sheet of OUT.
+
+    One row per face: image, depth, normals, segmentation, landmarks.
+    """
     from synthforge_hf.data.preview import preview
 
     path = preview(out, num, sheet)
     _show({"preview": str(path)}, f"{path}", as_json)
+
+
+@app.command()
+def predict(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos of any size.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for overlays and results.json.", show_default=False)],
+    boxes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='JSON: {"photo.jpg": [[x0, y0, x1, y1], ...]}, pixels.')
+    ] = None,
+    score_threshold: Annotated[float | None, typer.Option(help="Of the face detector, instead of its own.")] = None,
+    flip_test: FlipTest = False,
+    refine: Refine = False,
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Find and analyse the faces of photos.
+
+    Writes an overlay per photo and results.json. Exit code 1 if a photo cannot be read or no photo shows a face.
+    """
+    from synthforge_hf.evaluation import predict
+
+    photos = predict(
+        model,
+        images,
+        out,
+        boxes,
+        score_threshold=score_threshold,
+        flip_test=flip_test,
+        refine=refine,
+        batch_size=batch_size,
+        device=device,
+        quiet=not sys.stderr.isatty(),
+    )
+    for photo in photos:
+        if not photo.faces:
+            _complain(photo.message)
+    found = [f"{photo.message}, {photo.overlay}" for photo in photos if photo.faces]
+    _show(
+        {"photos": [photo.to_dict() for photo in photos]},
+        "\n".join([*found, f"all results: {out}/results.json"]),
+        as_json,
+    )
+    if not found or any(photo.error for photo in photos):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -128,15 +187,18 @@ def evaluate(
         float, typer.Option(help="300w: shift and scale the boxes at random by about this share.")
     ] = 0.0,
     crop: Annotated[str, typer.Option(help="celebamask-hq: whole (the photo) or detector.")] = "whole",
-    flip_test: Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")] = False,
-    refine: Annotated[bool, typer.Option("--refine", help="Crop again around the first landmarks.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Faces per forward pass.")] = 32,
+    flip_test: FlipTest = False,
+    refine: Refine = False,
+    batch_size: BatchSize = 32,
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the box noise.")] = 0,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model on a benchmark."""
+    """Measure a model on a benchmark.
+
+    The protocol (subset, boxes, crop, classes) is named in the result.
+    """
     from synthforge_hf.evaluation import evaluate
 
     result = evaluate(
@@ -165,7 +227,10 @@ def evaluate(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Report versions, devices, optional backends, what is missing and how to get it."""
+    """Report what is installed and what works.
+
+    Versions, devices, optional backends, what is missing and how to get it.
+    """
     from synthforge_hf.doctor import doctor, format_report
 
     report = doctor()
@@ -179,47 +244,48 @@ def _show(content: Any, text: str, as_json: bool) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code. Nothing is raised, SystemExit included."""
+    """Run one command and return its exit code."""
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         outcome = app(args=list(arguments), prog_name="synthforge", standalone_mode=False)
         sys.stdout.flush()
+        if outcome == INTERRUPTED:  # typer turns Ctrl-C into this
+            _complain("interrupted; what is finished is kept")
         return outcome if isinstance(outcome, int) else 0
     except SynthForgeError as error:
-        return _complain(str(error), error.exit_code)
+        _complain(str(error))
+        return error.exit_code
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "synthforge"
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        return _complain(f"{message}; see {command} --help", error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; what is finished is kept", INTERRUPTED)
+        _complain(f"{message}; see {context.command_path if context else 'synthforge'} --help")
+        return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, as in `synthforge doctor | head -1`: flush nothing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in ENVIRONMENT_ERRORS:
-            return _report_a_bug()
-        return _complain(f"{error.strerror}: {error.filename or 'while writing'}", 1)
+        if error.errno in ENVIRONMENT_ERRORS:
+            _complain(f"{error.strerror}: {error.filename or 'while writing'}")
+        else:
+            _report_a_bug()
+        return 1
     except Exception:
-        return _report_a_bug()
+        _report_a_bug()
+        return 1
 
 
-def _complain(message: str, exit_code: int) -> int:
+def _complain(message: str) -> None:
     print(f"synthforge: {' '.join(message.split())}", file=sys.stderr)
-    return exit_code
 
 
-def _report_a_bug() -> int:
+def _report_a_bug() -> None:
     traceback.print_exc()
-    print(
-        "synthforge: this is a fault of synthforge, not yours; please report it with the lines above "
-        "and the output of `synthforge doctor`",
-        file=sys.stderr,
+    _complain(
+        "this is a fault of synthforge, not yours; please report it with the lines above and what "
+        "`synthforge doctor` prints"
     )
-    return 1
 
 
 def main() -> None:
