@@ -1,37 +1,14 @@
 """One small finished data set that most tests here read or copy."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from reference_data import Reference
 
 from synthforge_hf.data.generation import generate
 from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.testing import EllipsoidSettings
-
-NUM_SAMPLES = 40
-SHARD_SIZE = 5
-RESOLUTION = 64
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A finished data set and what it was made from."""
-
-    folder: Path
-    recipe: Recipe
-    recipe_file: Path
-
-    def arguments(self) -> dict[str, object]:
-        return {
-            "recipe": self.recipe,
-            "num_samples": NUM_SAMPLES,
-            "resolution": RESOLUTION,
-            "seed": 3,
-            "shard_size": SHARD_SIZE,
-            "progress": False,
-        }
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +39,3 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 def copy(reference: Reference, tmp_path: Path) -> Path:
     """A copy of the reference data set that a test may spoil."""
     return Path(shutil.copytree(reference.folder, tmp_path / "copy"))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return every visible file of a data set with its bytes."""
-    files = [path for path in folder.rglob("*") if path.is_file() and ".synthforge" not in path.parts]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -43,7 +43,7 @@ def test_a_larger_data_set_begins_with_the_smaller_one(small: int, extra: int, s
 def test_splits_get_their_shares(count: int) -> None:
     numbers = split_numbers(np.arange(count), list(SPLITS.values()))
     got = np.bincount(numbers, minlength=3)
-    assert np.abs(got - count * np.array(list(SPLITS.values()))).max() <= 4
+    assert np.abs(got - count * np.array(list(SPLITS.values()))).max() <= 1.5
 
 
 def test_names_are_the_hub_s() -> None:

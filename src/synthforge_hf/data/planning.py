@@ -11,8 +11,8 @@ import numpy as np
 
 DATA_FOLDER = "data"
 
-_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
-"""2**64 divided by the golden ratio: multiples of it, modulo 2**64, fill the range as evenly as any sequence can."""
+_PARTS = 1_000_000
+"""Shares are rounded to millionths and counted in whole numbers, so that no machine rounds differently."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,22 @@ def plan_shards(
 def split_numbers(indices: np.ndarray, shares: list[float], photos_per_identity: int = 1) -> np.ndarray:
     """Return the split (0, 1, ...) of each sample. indices: (N,) int64.
 
-    Persons are dealt out by a low-discrepancy sequence, so any prefix holds each split in nearly its exact share.
+    Persons are dealt out evenly, with 0.9 and 0.1 every tenth to the second split: each split takes its share of those
+    that the splits before it left over, so the first n persons hold every split in its share to within about one
+    person.
     """
-    persons = (indices // photos_per_identity).astype(np.uint64)
-    position = (persons * _GOLDEN_RATIO).astype(np.float64) / 2.0**64
-    return np.searchsorted(np.cumsum(shares)[:-1], position, side="right")
+    numbers = np.zeros(len(indices), dtype=np.int64)
+    left = np.ones(len(indices), dtype=bool)
+    turn = indices // photos_per_identity  # how many persons came to this split's choice before
+    remaining = 1.0
+    for number, share in enumerate(shares[:-1]):
+        part = round(_PARTS * share / remaining)
+        taken_before, taken_after = -(-turn * part // _PARTS), -(-(turn + 1) * part // _PARTS)
+        left &= taken_after == taken_before
+        numbers[left] = number + 1
+        turn = turn - taken_before
+        remaining -= share
+    return numbers
 
 
 def shard_path(split: str, number: int, count: int) -> str:
