@@ -4,7 +4,7 @@
     python examples/train_detector.py --dataset ./synthforge --output-dir runs/detector
 
 Scenes are composed on the fly (synthforge_hf.training.face_detector); their backgrounds use a few sample images of
-scikit-image, which the extra `train` installs.
+scikit-image, which `pip install scikit-image` brings.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--num-faces", type=int, default=4000, help="faces kept in memory, 0.26 MB each")
     parser.add_argument("--num-scenes", type=int, default=60_000)
     parser.add_argument("--scene-size", type=int, default=192, help="side of a scene in pixels")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes that compose scenes")

@@ -17,8 +17,9 @@ from synthforge_hf.models.face_detector.detection import decode, normalise, supp
 from synthforge_hf.models.face_detector.loss import _make_targets, detection_loss, generalised_iou
 from synthforge_hf.models.face_detector.modeling_face_detector import STRIDE
 from synthforge_hf.training.face_detector import FacePool, SceneComposer
-from synthforge_hf.training.face_detector.faces import WORKING_SIZE
 from synthforge_hf.training.face_detector.scenes import _warp
+
+FACE_SIZE = 256
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def drawn_faces(count: int) -> FacePool:
     )
     images, masks, landmarks = [], [], []
     for _ in range(count):
-        points = shape * random.uniform(100, 140) + WORKING_SIZE / 2 + random.uniform(-10, 10, 2)
-        image = Image.new("RGB", (WORKING_SIZE, WORKING_SIZE), tuple(random.integers(0, 256, 3).tolist()))
+        points = shape * random.uniform(100, 140) + FACE_SIZE / 2 + random.uniform(-10, 10, 2)
+        image = Image.new("RGB", (FACE_SIZE, FACE_SIZE), tuple(random.integers(0, 256, 3).tolist()))
         mask = Image.new("L", image.size, 0)
         x0, y0, x1, y1 = face_box(points[None])[0]
         outline = (x0, y0 - 0.3 * (y1 - y0), x1, y1)
@@ -243,12 +244,14 @@ class TestScenes:
         with pytest.raises(UsageError, match="segmentation"):
             FacePool.from_samples([{"image": Image.new("RGB", (8, 8)), "landmarks_2d": np.zeros((68, 2))}], 5)
 
-    def test_pool_scales_landmarks_with_the_image(self):
+    @pytest.mark.parametrize(("side", "kept"), [(512, 256), (192, 192)])
+    def test_pool_scales_landmarks_with_the_image(self, side, kept):
         row = {
-            "image": Image.new("RGB", (512, 512)),
-            "segmentation": Image.new("L", (512, 512)),
+            "image": Image.new("RGB", (side, side)),
+            "segmentation": Image.new("L", (side, side)),
             "landmarks_2d": np.full((68, 2), 100.0),
         }
         pool = FacePool.from_samples([row] * 3, 2)
         assert len(pool) == 2
-        np.testing.assert_allclose(pool.landmarks, 100.0 * WORKING_SIZE / 512)
+        assert pool.size == kept
+        np.testing.assert_allclose(pool.landmarks, 100.0 * kept / side)

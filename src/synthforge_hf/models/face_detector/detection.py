@@ -1,10 +1,10 @@
 """From a photo of any size to face boxes: letterboxing, decoding, suppression of double finds, and the loading of
 weights."""
 
-from dataclasses import dataclass
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +23,7 @@ from synthforge_hf.models.face_detector.modeling_face_detector import (
 from synthforge_hf.models.synthforge.photos import open_photo, to_rgb
 
 
-@dataclass(frozen=True)
-class DetectedFace:
+class DetectedFace(NamedTuple):
     """box: x0, y0, x1, y1 in continuous pixels of the photo, the face box of ``annotation.face_box``; it may reach
     beyond the photo.
     score: in (0, 1)."""

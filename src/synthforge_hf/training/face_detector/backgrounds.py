@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from synthforge_hf.annotation.face_box import face_box
+from synthforge_hf.errors import UsageError
 from synthforge_hf.segmentation_classes import CLASS_ID
 from synthforge_hf.training.face_detector.faces import FacePool
 
@@ -15,25 +16,27 @@ FACELESS_PHOTOS = (
     "cat",
     "cell",
     "coffee",
-    "colorwheel",
     "grass",
     "gravel",
     "hubble_deep_field",
     "immunohistochemistry",
-    "moon",
-    "page",
     "retina",
     "rocket",
     "text",
 )
-"""Sample images that ship with scikit-image, all CC0 or in the public domain, none with a person in it. Only training
-sees them."""
+"""Sample images that ship with scikit-image, none with a person in it; its documentation states each to be CC0, in the
+public domain or free of known copyright restrictions. Only training sees them."""
 
 
 def faceless_photos() -> list[np.ndarray]:
-    """Load ``FACELESS_PHOTOS`` as (H, W, 3) uint8 RGB, at most 512 pixels wide and high. Needs scikit-image; no
-    download."""
-    samples = import_module("skimage.data")
+    """Load ``FACELESS_PHOTOS`` as (H, W, 3) uint8 RGB, at most 512 pixels wide and high, without a download.
+
+    Raises UsageError when scikit-image is not installed.
+    """
+    try:
+        samples = import_module("skimage.data")
+    except ModuleNotFoundError as problem:
+        raise UsageError("backgrounds use sample images of scikit-image: pip install scikit-image") from problem
     photos = []
     for name in FACELESS_PHOTOS:
         photo = Image.fromarray(np.asarray(getattr(samples, name)())).convert("RGB")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,14 @@ from PIL import Image
 
 from synthforge_hf.errors import UsageError
 
-WORKING_SIZE = 256
-"""Side of a pooled face image in pixels."""
+LARGEST_SIDE = 256
+"""Larger renders are scaled down to this side, in pixels, when they are pooled."""
 
 
 @dataclass(frozen=True)
 class FacePool:
     """images: (N, S, S, 3) uint8 RGB. segmentation: (N, S, S) uint8 class ids. landmarks: (N, 68, 2) float32 pixels of
-    those images, all with S = ``WORKING_SIZE``."""
+    those images. S is the renders' side, at most ``LARGEST_SIDE``."""
 
     images: np.ndarray
     segmentation: np.ndarray
@@ -32,23 +33,33 @@ class FacePool:
         samples: rows with ``image`` and ``segmentation`` (Pillow images, square) and ``landmarks_2d`` (68, 2) pixels.
         Raises UsageError when a column is missing or there are no rows.
         """
-        images = np.zeros((count, WORKING_SIZE, WORKING_SIZE, 3), np.uint8)
-        segmentation = np.zeros((count, WORKING_SIZE, WORKING_SIZE), np.uint8)
-        landmarks = np.zeros((count, 68, 2), np.float32)
+        pool: FacePool | None = None
         number = 0
-        for sample in samples:
-            if number == count:
-                break
+        for number, sample in enumerate(islice(samples, count), start=1):
             missing = {"image", "segmentation", "landmarks_2d"} - set(sample)
             if missing:
                 raise UsageError(f"the data set lacks the column {sorted(missing)[0]!r}, needed to train the detector")
             photo: Image.Image = sample["image"]
-            size = (WORKING_SIZE, WORKING_SIZE)
-            images[number] = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BOX))
             classes: Image.Image = sample["segmentation"]
-            segmentation[number] = np.asarray(classes.resize(size, Image.Resampling.NEAREST))
-            landmarks[number] = np.asarray(sample["landmarks_2d"], np.float32) * (WORKING_SIZE / photo.width)
-            number += 1
-        if number == 0:
+            if pool is None:
+                pool = cls._empty(count, min(LARGEST_SIDE, photo.width))
+            size = (pool.size, pool.size)
+            pool.images[number - 1] = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BOX))
+            pool.segmentation[number - 1] = np.asarray(classes.resize(size, Image.Resampling.NEAREST))
+            pool.landmarks[number - 1] = np.asarray(sample["landmarks_2d"], np.float32) * (pool.size / photo.width)
+        if pool is None:
             raise UsageError("the data set has no samples to train the detector on")
-        return cls(images[:number], segmentation[:number], landmarks[:number])
+        return cls(pool.images[:number], pool.segmentation[:number], pool.landmarks[:number])
+
+    @property
+    def size(self) -> int:
+        """S, the side of the images in pixels."""
+        return int(self.images.shape[1])
+
+    @classmethod
+    def _empty(cls, count: int, size: int) -> "FacePool":
+        return cls(
+            np.zeros((count, size, size, 3), np.uint8),
+            np.zeros((count, size, size), np.uint8),
+            np.zeros((count, 68, 2), np.float32),
+        )

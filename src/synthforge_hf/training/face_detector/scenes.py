@@ -14,7 +14,7 @@ from synthforge_hf.annotation.face_box import box_iou, face_box
 from synthforge_hf.randomness import random_stream
 from synthforge_hf.segmentation_classes import CLASS_ID
 from synthforge_hf.training.face_detector.backgrounds import BackgroundPainter
-from synthforge_hf.training.face_detector.faces import WORKING_SIZE, FacePool
+from synthforge_hf.training.face_detector.faces import FacePool
 from synthforge_hf.training.face_detector.photometric import degrade, shift_colours
 
 SMALLEST_FACE = 16
@@ -174,4 +174,4 @@ def _draw_sunglasses(layer: Image.Image, landmarks: np.ndarray, random: np.rando
     for x, y in eyes:
         corners = (x - wide, y - high, x + wide, y + high)
         draw.ellipse(corners, fill=shade) if random.random() < 0.6 else draw.rounded_rectangle(corners, 4, fill=shade)
-    draw.line([*eyes[0], *eyes[1]], fill=shade, width=max(1, WORKING_SIZE // 100))
+    draw.line([*eyes[0], *eyes[1]], fill=shade, width=max(1, layer.width // 100))

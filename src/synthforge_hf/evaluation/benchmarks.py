@@ -1,0 +1,64 @@
+"""One entrance to all benchmarks."""
+
+from pathlib import Path
+from typing import Any
+
+from synthforge_hf.errors import UsageError
+from synthforge_hf.evaluation.analyser import FaceAnalyser
+from synthforge_hf.evaluation.celebamask_hq import evaluate_celebamask_hq
+from synthforge_hf.evaluation.report import EvaluationResult
+from synthforge_hf.evaluation.synthetic import evaluate_synthetic
+from synthforge_hf.evaluation.three_hundred_w import evaluate_300w
+
+BENCHMARKS = ("300w", "celebamask-hq", "synthforge")
+
+
+def evaluate(
+    model: str | FaceAnalyser,
+    benchmark: str,
+    data: str | Path,
+    subset: str | None = None,
+    output: str | Path | None = None,
+    *,
+    boxes: str = "ground-truth",
+    box_noise: float = 0.0,
+    crop: str = "whole",
+    flip_test: bool = False,
+    refine: bool = False,
+    batch_size: int = 32,
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = True,
+) -> EvaluationResult:
+    """Measure a model on a benchmark and, if ``output`` is given, write its results file and a per-image table beside
+    it.
+
+    model: the name of an embedded checkpoint, a folder, a Hub repository, or a loaded ``FaceAnalyser`` (whose own
+        options then hold).
+    benchmark: "300w", "celebamask-hq" or "synthforge". data: its folder.
+    subset: "common", "challenge", "full" or a folder of 300-W; a partition of CelebAMask-HQ; a split of our own data
+        sets (default "validation").
+    boxes, box_noise, seed: 300-W only, see ``evaluate_300w``. crop: CelebAMask-HQ only, see ``evaluate_celebamask_hq``.
+    flip_test: average with the mirrored crop. refine: crop a second time around the first landmarks.
+    limit: only the first images. quiet: no progress bar.
+
+    Raises UsageError for a wrong request and SynthForgeError for data or models that cannot be read.
+    """
+    if benchmark not in BENCHMARKS:
+        raise UsageError(f"there is no benchmark '{benchmark}' yet: take one of {', '.join(BENCHMARKS)}")
+    if limit is not None and limit < 1:
+        raise UsageError(f"the limit is {limit}: it must be at least 1")
+    analyser = model
+    if not isinstance(analyser, FaceAnalyser):
+        analyser = FaceAnalyser.load(analyser, device, flip_test=flip_test, refine=refine, batch_size=batch_size)
+    options: dict[str, Any] = {"limit": limit, "quiet": quiet}
+    if benchmark == "300w":
+        result = evaluate_300w(analyser, data, subset, boxes=boxes, box_noise=box_noise, seed=seed, **options)
+    elif benchmark == "celebamask-hq":
+        result = evaluate_celebamask_hq(analyser, data, subset, crop=crop, **options)
+    else:
+        result = evaluate_synthetic(analyser, data, subset, **options)
+    if output is not None:
+        result.save(output)
+    return result
