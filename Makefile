@@ -16,7 +16,7 @@ PYTEST_ARGUMENTS ?= -n 2
 .PHONY: demo test quality clean distclean
 
 demo: $(VENV)/.installed
-	$(BIN)/synthforge generate synthforge --num-samples 64
+	$(BIN)/synthforge generate synthforge --num-samples 64 --shard-size 16
 	$(BIN)/synthforge preview synthforge --out preview.png
 	$(BIN)/python examples/demo.py
 

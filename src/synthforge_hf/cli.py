@@ -82,8 +82,8 @@ def generate(
     report = generate(out, recipe, num_samples, resolution, seed, workers, shard_size, generator, device, executor)
     rows = ", ".join(f"{split} {number}" for split, number in report.splits.items())
     text = (
-        f"{report.num_samples} faces in {report.out} ({rows}); {report.shards_made} shards made and "
-        f"{report.shards_kept} kept in {report.seconds:.1f} s\nLoad them: datasets.load_dataset({report.out!r})"
+        f"{report.num_samples} faces in {report.out} ({rows}); shards: {report.shards_made} made, "
+        f"{report.shards_kept} kept; {report.seconds:.1f} s\nLoad them: datasets.load_dataset({report.out!r})"
     )
     _show(vars(report), text, as_json)
 
@@ -122,7 +122,7 @@ def preview(
     from synthforge_hf.data.preview import preview
 
     path = preview(out, num, sheet)
-    _show({"preview": str(path)}, f"{path}", as_json)
+    _show({"preview": str(path)}, str(path), as_json)
 
 
 @app.command()
