@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from synthforge_hf.data.generation import generate
+from synthforge_hf.data.recipes import Recipe
+from synthforge_hf.data.schema import decode_row
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.evaluation import evaluate
 from synthforge_hf.evaluation.analyser import FaceAnalyser
@@ -16,6 +20,7 @@ from synthforge_hf.evaluation.detection import PhotoFinds, search_photos, summar
 from synthforge_hf.evaluation.three_hundred_w import _best_find, _shake
 from synthforge_hf.models.face_detector import DetectedFace, SynthForgeFaceDetectorConfig, SynthForgeFaceDetectorModel
 from synthforge_hf.segmentation_classes import CLASS_ID
+from synthforge_hf.testing import EllipsoidSettings
 
 
 class TestThreeHundredW:
@@ -30,7 +35,7 @@ class TestThreeHundredW:
         """All points of every face 2 pixels off, eye corners 40 pixels apart: 5 percent."""
         folder, truth = write_300w(4)
         output = tmp_path / "out" / "results.json"
-        result = evaluate(oracle.knows({k: v + (0, 2) for k, v in truth.items()}), "300w", folder, "lfpw", output)  # noqa: RUF005
+        result = evaluate(oracle.knows({k: v + (0, 2) for k, v in truth.items()}), "300w", folder, "lfpw", output)
         assert result.num_images == 2
         content = json.loads(output.read_text())
         assert set(content) == {"benchmark", "protocol", "model", "num_images", "metrics"}
@@ -178,3 +183,56 @@ class TestDetection:
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def toy_faces(tmp_path_factory) -> Path:
+    """Eight painted ellipsoids, four of them for validation."""
+    recipe = Recipe(
+        name="toy",
+        description="Painted ellipsoids.",
+        generator="ellipsoid",
+        settings=EllipsoidSettings(),
+        splits={"train": 0.5, "validation": 0.5},
+    )
+    folder = tmp_path_factory.mktemp("toy") / "faces"
+    generate(folder, recipe, 8, resolution=96, workers=1, shard_size=2, progress=False)
+    return folder
+
+
+class TestSynthetic:
+    def test_the_truth_scores_perfectly(self, toy_faces, analyser):
+        class Truth(FaceAnalyser):
+            def analyse(self, photos, boxes, masks=True):
+                sample = next(s for s in samples if (np.asarray(photos[0]) == s.image).all())
+                return [
+                    {
+                        "landmarks": sample.landmarks_2d,
+                        "segmentation": sample.segmentation,
+                        "depth": sample.depth,
+                        "crop": np.array([10.0, 10, 80, 80]),
+                    }
+                ]
+
+        files = sorted(toy_faces.glob("data/validation-*.parquet"))
+        samples = [decode_row(row) for file in files for row in pq.read_table(file).to_pylist()]
+        result = evaluate(Truth(analyser.model, analyser.processor, "truth"), "synthforge", toy_faces)
+        assert result.num_images == len(samples) == 4
+        assert result.metrics["nme_interocular"] == pytest.approx(0)
+        assert result.metrics["mean_f1"] == pytest.approx(100)
+        assert result.metrics["depth_abs_rel"] == pytest.approx(0)
+        assert [row["image"] for row in result.per_image] == [sample.sample_id for sample in samples]
+
+    def test_an_untrained_model_is_measured_on_all_three_tasks(self, toy_faces, analyser):
+        result = evaluate(analyser, "synthforge", toy_faces, "train", limit=2)
+        assert result.num_images == 2
+        assert result.metrics["nme_interocular"] > 5
+        assert 0 <= result.metrics["mean_f1"] < 60
+        assert result.metrics["depth_abs_rel"] > 0
+        assert "split train, first 2" in result.protocol
+
+    def test_names_the_splits_there_are(self, toy_faces, analyser, tmp_path):
+        with pytest.raises(UsageError, match="train"):
+            evaluate(analyser, "synthforge", toy_faces, "test")
+        with pytest.raises(SynthForgeError, match="nowhere"):
+            evaluate(analyser, "synthforge", tmp_path / "nowhere")

@@ -21,7 +21,7 @@ def relight(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Multiply (H, W, 3) uint8 by a smooth pattern of light and shade, from a soft lamp to a face half in the dark."""
     cells = int(random.integers(2, 5))
     depth = random.uniform(0.2, 1.0)
-    pattern = np.clip(1 - depth * random.uniform(-0.3, 1.0, (cells, cells)), 0.05, 1.3).astype(np.float32)
+    pattern = np.clip(1 - depth * random.uniform(-0.3, 1.0, (cells, cells)), 0.1, 1.3).astype(np.float32)
     height, width = image.shape[:2]
     light = np.asarray(Image.fromarray(pattern).resize((width, height), Image.Resampling.BICUBIC))
     return np.clip(image * light[..., None], 0, 255).astype(np.uint8)
@@ -32,7 +32,7 @@ def degrade(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     compressed."""
     if random.random() < 0.4:
         image = relight(image, random)
-    image = shift_colours(image, random, strength=1.0)
+    image = shift_colours(image, random, strength=0.85)
     if random.random() < 0.25:
         grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
         tone = np.ones(3) if random.random() < 0.7 else random.uniform(0.75, 1.0, 3)
