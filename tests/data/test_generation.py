@@ -139,19 +139,21 @@ def test_a_killed_worker_stops_the_run_with_one_error(reference: Reference, tmp_
     assert len(list((out / "data").iterdir())) >= 1
 
 
-def test_ctrl_c_stops_the_workers_and_leaves_no_unfinished_file(reference: Reference, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_workers_without_a_word_from_them(reference: Reference, tmp_path: Path) -> None:
     out = tmp_path / "interrupted"
     process = start(tmp_path, out, reference)
-    wait_for_first_shard(out, process)
-    workers = psutil.Process(process.pid).children()
+    while not (workers := psutil.Process(process.pid).children()):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(0.7)  # the worker is importing
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, errors = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
     assert errors.strip().endswith("KeyboardInterrupt")
-    assert errors.count("Traceback") == 1
+    assert errors.count("Traceback") == 1, errors
     wait_until_gone(workers)
     assert unfinished_files(out) == []
-    assert len(list((out / "data").glob("*.parquet"))) < 8
+    assert not (out / "README.md").exists()
 
 
 def test_damaged_shards_are_named_and_made_again(copy: Path, reference: Reference) -> None:
@@ -198,6 +200,18 @@ def test_a_folder_that_holds_something_else_is_refused(
     with pytest.raises(UsageError, match=part):
         generate(copy, **{**reference.arguments(), **change})
     assert contents(copy) == before
+
+
+def test_other_versions_of_libraries_are_pointed_out(copy: Path, reference: Reference) -> None:
+    manifest = json.loads((copy / "synthforge.json").read_text())
+    manifest["versions"]["numpy"] = "1.0"
+    (copy / "synthforge.json").write_text(json.dumps(manifest))
+    with pytest.warns(UserWarning, match="begun with another numpy"):
+        generate(copy, **reference.arguments())
+    manifest["versions"]["synthforge_hf"] = "0.0.1"
+    (copy / "synthforge.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match=r"made by synthforge_hf 0\.0\.1"):
+        generate(copy, **reference.arguments())
 
 
 def test_other_files_and_a_damaged_manifest_are_left_alone(copy: Path, reference: Reference, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The default recipe from end to end: generated, verified, loaded, previewed."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,3 +50,22 @@ def test_samples_differ_and_load(faces: Path, tmp_path: Path) -> None:
     focal = np.asarray(dataset["train"].with_format("numpy")["intrinsics"])[:, 0, 0]
     field_of_view = np.degrees(2 * np.arctan(128 / focal))
     assert ((field_of_view > 11.9) & (field_of_view < 27.1)).all()
+
+
+def test_the_published_data_set_s_script(repository: Path, tmp_path: Path) -> None:
+    out = tmp_path / "published"
+    command = [
+        sys.executable,
+        repository / "dataset_builder" / "build.py",
+        out,
+        "--num-samples",
+        "40",
+        "--workers",
+        "1",
+    ]
+    command += ["--resolution", "32"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "40 samples" in done.stdout
+    assert (tmp_path / "published-preview.png").is_file()
+    assert {path.name.split("-")[0] for path in (out / "data").iterdir()} == {"train", "validation", "test"}

@@ -5,6 +5,7 @@ Layout (the Hub's own): OUT/data/{split}-{k:05d}-of-{n:05d}.parquet, OUT/synthfo
 
 import os
 import re
+import warnings
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,6 +163,9 @@ def _begin(out: Path, wanted: Manifest) -> Manifest:
     there, here = (manifest.versions.get("synthforge_hf") for manifest in (found, wanted))
     if there != here:
         raise UsageError(f"{out} was made by synthforge_hf {there}, this is {here}: choose another folder")
+    changed = [name for name, number in wanted.versions.items() if found.versions.get(name) != number]
+    if changed:
+        warnings.warn(f"{out} was begun with another {' and '.join(changed)}: new shards may not be byte-identical")
     return replace(found, num_samples=wanted.num_samples, recipe=wanted.recipe)
 
 

@@ -16,8 +16,7 @@ from synthforge_hf.data.schema import dataset_features, encode_sample, encode_ta
 from synthforge_hf.errors import SynthForgeError
 from synthforge_hf.generators.base import FaceGenerator
 
-ROWS_PER_GROUP = 64
-"""Rows are written in groups of this size: what a worker holds in memory, and what a reader of one row must load."""
+_ROWS_PER_GROUP = 64
 
 _WRITER_SETTINGS: dict[str, Any] = {
     "version": "2.6",
@@ -38,6 +37,14 @@ class SampleRequest:
     recipe: Recipe
     seed: int
     resolution: int
+
+
+def rows_per_group(resolution: int) -> int:
+    """Return how many rows are written together: what a worker holds in memory, and what a reader of one row must load.
+
+    About 35 MB, whatever the resolution.
+    """
+    return max(1, min(_ROWS_PER_GROUP, _ROWS_PER_GROUP * 512**2 // resolution**2))
 
 
 def make_row(generator: FaceGenerator, request: SampleRequest, index: int) -> dict[str, Any]:
@@ -64,17 +71,18 @@ def write_shard(
     """
     writer: pq.ParquetWriter | None = None
     features: Any = None
+    group = rows_per_group(request.resolution)
     try:
-        for start in range(0, len(indices), ROWS_PER_GROUP):
+        for start in range(0, len(indices), group):
             rows = []
-            for index in indices[start : start + ROWS_PER_GROUP]:
+            for index in indices[start : start + group]:
                 row = make_row(generator, request, index)
                 features = features or row_features(row)
                 _check_attributes(row, features)
                 rows.append(row)
                 on_sample()
             writer = writer or pq.ParquetWriter(path, features.arrow_schema, **_WRITER_SETTINGS)
-            writer.write_table(encode_table(rows, features), row_group_size=ROWS_PER_GROUP)
+            writer.write_table(encode_table(rows, features), row_group_size=group)
         if writer is not None:
             writer.close()
         with path.open("rb") as file:

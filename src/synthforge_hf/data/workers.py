@@ -101,18 +101,32 @@ def _start(request: SampleRequest, device: str, folder: str) -> _Worker:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_work, args=(there, request, device, folder), daemon=True)
+    with _inherited_by_workers():
+        process.start()
+    there.close()
+    return _Worker(process, here)
+
+
+@contextlib.contextmanager
+def _inherited_by_workers() -> Iterator[None]:
+    """What a process started meanwhile begins life with: one thread for arithmetic, and deafness to Ctrl-C.
+
+    Ctrl-C reaches the whole process group, also workers that are still importing; the parent alone acts on it.
+    """
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
+    if hasattr(signal, "pthread_sigmask"):
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
+        yield
     finally:
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-    there.close()
-    return _Worker(process, here)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _messages(worker: _Worker) -> Iterator[Any]:
@@ -151,8 +165,6 @@ def _stop(crew: list[_Worker]) -> None:
 
 def _work(connection: Connection, request: SampleRequest, device: str, folder: str) -> None:
     """What a worker does until its parent closes the pipe."""
-    # Ctrl-C reaches the whole process group: the parent alone decides what happens then.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         import torch
 
@@ -161,7 +173,9 @@ def _work(connection: Connection, request: SampleRequest, device: str, folder: s
         connection.send(WorkerReady(generator.license))
         while True:
             shard: Shard = connection.recv()
-            path = Path(folder) / f"{shard.name}.parquet"
+            # With the process in the name: a worker that outlives a killed parent for a moment must not share a file
+            # with the one that makes the shard again.
+            path = Path(folder) / f"{shard.name}.{os.getpid()}.parquet"
             indices = [int(index) for index in shard.indices]
             size, sha256 = write_shard(path, generator, request, indices, lambda: connection.send(SampleMade()))
             connection.send(ShardMade(shard, path, size, sha256))
