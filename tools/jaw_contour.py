@@ -1,12 +1,12 @@
 """Lay lines of candidate points for the jaw contour over the base mesh.
 
-In a photo the annotated jaw is no fixed set of surface points: on the far side it is the silhouette of the cheek, on the near side the
-edge between face and neck and, further up, the front of the ear. So each jaw position gets a line over the surface, from the point
-furthest back that an annotator would still call jaw (``LIMIT``), through the frontal jaw point, to the front of the cheek (``FRONT``);
-``annotation.landmarks`` chooses along it, per view.
+In a photo the annotated jaw is no fixed set of surface points: on the far side it is the silhouette of the cheek, on
+the near side the edge between face and neck and, further up, the front of the ear. So each jaw position gets a line
+over the surface, from the point furthest back that an annotator would still call jaw (``LIMIT``), through the frontal
+jaw point, to the front of the cheek (``FRONT``); ``annotation.landmarks`` chooses along it, per view.
 
-Coordinates: head frame of the base mesh, centimetres, the subject's left half (x > 0); the right half is its mirror image.
-Positions run from 0 (at the ear, eye level) to 8 (chin).
+Coordinates: head frame of the base mesh, centimetres, the subject's left half (x > 0); the right half is its mirror
+image. Positions run from 0 (at the ear, eye level) to 8 (chin).
 """
 
 import numpy as np
@@ -45,7 +45,8 @@ STEPS_BACK, STEPS_FRONT = 14, 18
 
 
 def contour_lines(vertices: np.ndarray, triangles: np.ndarray, frontal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (33, 33, 3) vertex indices and barycentric weights, right ear to left ear; along a line from back to front.
+    """Return (33, 33, 3) vertex indices and barycentric weights, right ear to left ear; along a line from back to
+    front.
 
     vertices: (V, 3) base mesh, metres, head frame. triangles: (F, 3) skin only. frontal: (17, 3) the fixed jaw points.
     """

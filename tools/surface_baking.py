@@ -44,7 +44,9 @@ def ambient_occlusion(vertices: np.ndarray, triangles: np.ndarray, normals: np.n
     ring = np.sqrt(1 - z * z)
     directions = np.stack([ring * np.cos(angle), z, ring * np.sin(angle)], axis=1)
     result = wp.zeros(len(vertices), dtype=float, device="cpu")
-    mesh = wp.Mesh(wp.array(vertices, dtype=wp.vec3, device="cpu"), wp.array(triangles.ravel(), dtype=int, device="cpu"))
+    mesh = wp.Mesh(
+        wp.array(vertices, dtype=wp.vec3, device="cpu"), wp.array(triangles.ravel(), dtype=int, device="cpu")
+    )
     inputs = [wp.array(values, dtype=wp.vec3, device="cpu") for values in (vertices, normals, directions)]
     wp.launch(_occlusion, dim=len(vertices), inputs=[mesh.id, *inputs, 0.08], outputs=[result], device="cpu")
     return result.numpy()
@@ -63,7 +65,8 @@ def shorten_lashes(vertices: np.ndarray, lash: np.ndarray, skin: np.ndarray, kee
 
 
 def hair_directions() -> np.ndarray:
-    """(rows, columns, 3) unit vectors: row 0 at the crown, angle from it growing evenly; column 0 over the forehead, then to the
+    """(rows, columns, 3) unit vectors: row 0 at the crown, angle from it growing evenly; column 0 over the forehead,
+    then to the
     subject's left, once around."""
     tilt = np.radians(14.0)  # the crown lies a little behind the top
     polar = np.linspace(0.02, HAIR_LAST_ANGLE, HAIR_ROWS)[:, None]
@@ -79,7 +82,8 @@ def hair_roots(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cast the grid onto the head. Returns (rows, columns, 3) vertex indices and barycentric weights.
 
-    skin: (F, 3) triangles, met from inside. Where the skin has a hole, ``ears`` count (innermost hit), else ``rest`` (eyes, mouth).
+    skin: (F, 3) triangles, met from inside. Where the skin has a hole, ``ears`` count (innermost hit), else ``rest``
+    (eyes, mouth).
     """
     directions = hair_directions()
     rows, columns = directions.shape[:2]

@@ -1,8 +1,9 @@
-"""The 68 points of a face as annotators of real photos place them: 51 fixed surface points and a jaw that follows the visible contour.
+"""The 68 points of a face as annotators of real photos place them: 51 fixed surface points and a jaw that follows the
+visible contour.
 
-The released SynthForge code always draws the frontal jaw, which the paper names as its difference to 300-W; here the 17 jaw points move
-with the view. On the far side they lie on the cheek's silhouette; on the near side they slide back over the cheek to the edge of the
-lower jaw and the front of the ear.
+The released SynthForge code always draws the frontal jaw, which the paper names as its difference to 300-W; here the
+17 jaw points move with the view. On the far side they lie on the cheek's silhouette; on the near side they slide back
+over the cheek to the edge of the lower jaw and the front of the ear.
 """
 
 import numpy as np
@@ -25,18 +26,21 @@ JAW = slice(0, 17)
 CHIN, NOSE_BRIDGE = 8, 27
 
 OUTWARD_ANGLES = np.radians([0, 0, 3, 10, 28, 45, 62, 80, 90])
-"""Direction in which "further out" is measured at jaw positions 0 (ear) to 8 (chin), from sideways (0) to down (90 degrees):
+"""Direction in which "further out" is measured at jaw positions 0 (ear) to 8 (chin), from sideways (0) to down (90
+degrees):
 the normals of the frontal jaw line."""
 
 BACKWARD_COST = 0.25
-"""How much further out (metres per metre) a candidate behind the frontal jaw point must lie to be preferred. Heads go on widening
+"""How much further out (metres per metre) a candidate behind the frontal jaw point must lie to be preferred. Heads go
+on widening
 behind the frontal jaw; annotators do not follow that in frontal views."""
 
 
 def landmarks(face: GeneratedFace) -> tuple[np.ndarray, np.ndarray]:
     """Return the 68 points as ((68, 3) float32 camera frame, metres; (68, 2) float32 continuous pixels).
 
-    The jaw follows the contour visible in this view; every point lies on the head's surface (jaw: within the flatness of a 2 mm step).
+    The jaw follows the contour visible in this view; every point lies on the head's surface (jaw: within the flatness
+    of a 2 mm step).
     """
     vertices = face.camera.to_camera(face.head_vertices.astype(np.float64))
     points = surface_points(vertices, face.landmark_model.triangles, face.landmark_model.barycentric)
@@ -53,8 +57,8 @@ def surface_points(vertices: np.ndarray, triangles: np.ndarray, barycentric: np.
 def visible_jaw(vertices: np.ndarray, model: LandmarkModel, fixed: np.ndarray) -> np.ndarray:
     """Return the (17, 3) jaw points of this view.
 
-    vertices: (V, 3) camera frame. fixed: (68, 3) the static points in the camera frame, which give the head's upright direction and
-    how the 17 points share the length of the contour.
+    vertices: (V, 3) camera frame. fixed: (68, 3) the static points in the camera frame, which give the head's upright
+    direction and how the 17 points share the length of the contour.
     """
     candidates = surface_points(vertices, model.contour_triangles, model.contour_barycentric)
     lines = len(candidates)
@@ -69,7 +73,9 @@ def visible_jaw(vertices: np.ndarray, model: LandmarkModel, fixed: np.ndarray) -
     side = np.sign(position - 8)
     outward = side[:, None] * np.cos(angle)[:, None] * subject_left - np.sin(angle)[:, None] * up
 
-    score = np.einsum("lka,la->lk", pixels, outward) - BACKWARD_COST * _distance_behind(candidates, fixed[JAW], position)
+    score = np.einsum("lka,la->lk", pixels, outward) - BACKWARD_COST * _distance_behind(
+        candidates, fixed[JAW], position
+    )
     contour = candidates[np.arange(lines), score.argmax(1)]
     contour_flat = contour[:, :2] / contour[:, 2:] * fixed[CHIN, 2]
     return _share_by_length(contour, contour_flat, fixed[JAW], lines // 2)
@@ -85,7 +91,8 @@ def _distance_behind(candidates: np.ndarray, frontal: np.ndarray, position: np.n
 
 
 def _share_by_length(contour: np.ndarray, flat: np.ndarray, frontal: np.ndarray, chin: int) -> np.ndarray:
-    """Place 8 points on each half of the contour, at the shares of its visible length that the frontal jaw points have in 3D."""
+    """Place 8 points on each half of the contour, at the shares of its visible length that the frontal jaw points have
+    in 3D."""
     result = np.empty((17, 3))
     for half, points in ((slice(chin, None, -1), slice(8, None, -1)), (slice(chin, None), slice(8, None))):
         length = _running_length(flat[half])

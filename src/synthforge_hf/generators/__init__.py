@@ -10,7 +10,8 @@ from synthforge_hf.generators.base import FaceGenerator
 def load_generator(name: str, settings: Any = None, device: str = "auto") -> FaceGenerator:
     """Build a generator: "graphics" (embedded, no download).
 
-    settings: the generator's settings dataclass (``GraphicsSettings``), None for its defaults. device: "auto", "cpu" or "cuda".
+    settings: the generator's settings dataclass (``GraphicsSettings``), None for its defaults. device: "auto", "cpu"
+    or "cuda".
     Raises UsageError for an unknown name, settings of another generator, or a device that is not there.
     """
     if name != "graphics":

@@ -46,7 +46,8 @@ class GeneratedFace:
     head_vertices: (V_head, 3) float32, world frame: the vertices that ``landmark_model`` indexes.
     coefficients: rebuild the head with the model named by head_name and head_version.
     identity_id: same number = same person.
-    attributes: flat dictionary of str -> str | int | float | bool | list[float], the same keys and types for every sample of a generator.
+    attributes: flat dictionary of str -> str | int | float | bool | list[float], the same keys and types for every
+    sample of a generator.
     """
 
     image: np.ndarray
@@ -63,7 +64,8 @@ class GeneratedFace:
 
 @runtime_checkable
 class FaceGenerator(Protocol):
-    """Turns (seed, index) into a face. Deterministic: the same pair always gives the same bytes on the same kind of device.
+    """Turns (seed, index) into a face. Deterministic: the same pair always gives the same bytes on the same kind of
+    device.
 
     name: "graphics", "next3d", ...
     license: SPDX expression or short sentence on what may be done with the images.

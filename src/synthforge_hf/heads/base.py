@@ -1,7 +1,8 @@
 """What every parametric head model offers: coefficients in, one labelled mesh out.
 
-Head frame (also the world frame of a sample): x to the subject's left, y up, z out of the face, metres; origin between the
-eyeballs' centres of the same identity with neutral expression and pose. Moving the neck moves the head in this frame.
+Head frame (also the world frame of a sample): x to the subject's left, y up, z out of the face, metres; origin between
+the eyeballs' centres of the same identity with neutral expression and pose. Moving the neck moves the head in this
+frame.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ class HeadCoefficients:
 
     identity: (I,) float32, named by ``ParametricHead.identity_names``.
     expression: (E,) float32, named by ``ParametricHead.expression_names``.
-    pose: (J, 3) float32 axis-angle in radians of the joints ``ParametricHead.joint_names``, each relative to its parent.
+    pose: (J, 3) float32 axis-angle in radians of the joints ``ParametricHead.joint_names``, each relative to its
+    parent.
     """
 
     identity: np.ndarray
@@ -28,10 +30,10 @@ class HeadCoefficients:
 class LandmarkModel:
     """Where iBUG's 68 points sit on a mesh topology.
 
-    triangles: (68, 3) int32 vertex indices and barycentric: (68, 3) float32 weights (rows sum to 1) give fixed surface points;
-        rows 0-16 are the frontal jaw, the "static" variant.
-    contour_triangles: (17, K, 3) int32 and contour_barycentric: (17, K, 3) float32: for each jaw point the candidates along a line
-        over the surface, among which ``annotation.landmarks`` picks the one on the contour visible in a view.
+    triangles: (68, 3) int32 vertex indices and barycentric: (68, 3) float32 weights (rows sum to 1) give fixed surface
+    points; rows 0-16 are the frontal jaw, the "static" variant.
+    contour_triangles: (17, K, 3) int32 and contour_barycentric: (17, K, 3) float32: for each jaw point the candidates
+    along a line over the surface, among which ``annotation.landmarks`` picks the one on the contour visible in a view.
     """
 
     triangles: np.ndarray

@@ -1,7 +1,7 @@
 """Pinhole cameras, the one place where the conventions of frames and pixels live.
 
-Camera frame: OpenCV (x right, y down, z forward), metres. Image coordinates are continuous: (0, 0) is the top-left corner of the
-top-left pixel and a pixel's centre is at +0.5.
+Camera frame: OpenCV (x right, y down, z forward), metres. Image coordinates are continuous: (0, 0) is the top-left
+corner of the top-left pixel and a pixel's centre is at +0.5.
 """
 
 from dataclasses import dataclass
@@ -47,8 +47,9 @@ def orbit_camera(
 ) -> PinholeCamera:
     """Look at ``target`` (world frame, metres) from ``distance`` metres away.
 
-    All angles in radians. azimuth > 0 moves the camera to the subject's left, elevation > 0 moves it up, roll > 0 turns the
-    image content clockwise. ``field_of_view`` spans the image's width. The image is square, the principal point its centre.
+    All angles in radians. azimuth > 0 moves the camera to the subject's left, elevation > 0 moves it up, roll > 0
+    turns the image content clockwise. ``field_of_view`` spans the image's width. The image is square, the principal
+    point its centre.
     """
     direction = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     forward = -direction

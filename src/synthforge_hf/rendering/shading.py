@@ -1,4 +1,5 @@
-"""Colour: one directional lamp with shadows, light from all around as spherical harmonics, and a small set of materials.
+"""Colour: one directional lamp with shadows, light from all around as spherical harmonics, and a small set of
+materials.
 
 A deferred pass over rasterised fragments on a Warp kernel (CPU and CUDA). Colours are linear RGB until the last step.
 """
@@ -37,8 +38,10 @@ class ShadedMesh:
     """A mesh with what its materials need.
 
     vertices: (V, 3) float32, world frame, metres. faces: (F, 3) int32. materials: (F,) uint8 ``Material``.
-    normals: (V, 3) float32 unit vectors. uv: (V, 2) float32 texture coordinates (skin: the chart; hair: across and along the strands).
-    directions: (V, 3) float32: hair the direction of the strands; eyeballs the rest direction from the eye's centre; else zero.
+    normals: (V, 3) float32 unit vectors. uv: (V, 2) float32 texture coordinates (skin: the chart; hair: across and
+    along the strands).
+    directions: (V, 3) float32: hair the direction of the strands; eyeballs the rest direction from the eye's centre;
+    else zero.
     occlusion: (V,) float32 share of the surroundings seen, 0 to 1.
     """
 
@@ -65,8 +68,10 @@ def merge(meshes: list[ShadedMesh]) -> ShadedMesh:
 
 @dataclass(frozen=True)
 class Lighting:
-    """ambient: (9, 3) float32 spherical-harmonic coefficients in the order 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 of the diffuse light
-    that a white surface sends back. direction: (3,) unit vector towards the lamp, world frame. colour: (3,) its strength.
+    """ambient: (9, 3) float32 spherical-harmonic coefficients in the order 1, y, z, x, xy, yz, 3z^2-1, xz, x^2-y^2 of
+    the diffuse light
+    that a white surface sends back. direction: (3,) unit vector towards the lamp, world frame. colour: (3,) its
+    strength.
     exposure: factor on everything but the background."""
 
     ambient: np.ndarray
@@ -102,7 +107,9 @@ def shade(
     kernels = load_kernels()
     height, width = camera.height, camera.width
 
-    vertices = torch.from_numpy(np.ascontiguousarray(camera.to_camera(mesh.vertices.astype(np.float64)), dtype=np.float32))
+    vertices = torch.from_numpy(
+        np.ascontiguousarray(camera.to_camera(mesh.vertices.astype(np.float64)), dtype=np.float32)
+    )
     faces = torch.from_numpy(mesh.faces).to(device)
     intrinsics = camera.intrinsics.copy()
     intrinsics[:2] *= 2
@@ -165,8 +172,8 @@ def shadow_map(
 ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
     """Depth of the scene as the lamp sees it.
 
-    Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the map, and the map,
-    (SHADOW_SIZE, SHADOW_SIZE) float32, 0 where nothing is.
+    Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the map, and
+    the map, (SHADOW_SIZE, SHADOW_SIZE) float32, 0 where nothing is.
     """
     forward = -direction / np.linalg.norm(direction)
     helper = np.array([0.0, 1.0, 0.0]) if abs(forward[1]) < 0.95 else np.array([1.0, 0.0, 0.0])
@@ -177,7 +184,9 @@ def shadow_map(
     scale = SHADOW_SIZE / SHADOW_WIDTH
     intrinsics = np.array([[scale, 0, SHADOW_SIZE / 2], [0, scale, SHADOW_SIZE / 2], [0, 0, 1.0]])
     seen = _tensor(np.ascontiguousarray(centred), device)[None]
-    depth = rasterize(seen, faces, _tensor(intrinsics, device)[None], SHADOW_SIZE, SHADOW_SIZE, orthographic=True).depth[0]
+    depth = rasterize(
+        seen, faces, _tensor(intrinsics, device)[None], SHADOW_SIZE, SHADOW_SIZE, orthographic=True
+    ).depth[0]
     rows = axes * np.array([[scale], [scale], [1.0]])
     offset = np.array([SHADOW_SIZE / 2, SHADOW_SIZE / 2, 2.0]) - rows @ SHADOW_CENTRE
     return rows, offset, depth

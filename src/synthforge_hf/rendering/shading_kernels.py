@@ -70,7 +70,7 @@ class Paint:
 
 @wp.struct
 class Light:
-    """ambient: nine spherical-harmonic coefficients of irradiance / pi; key: one directional lamp with its shadow map."""
+    """ambient: nine spherical-harmonic coefficients of irradiance / pi; key: one directional lamp with shadow map."""
 
     ambient: wp.array(dtype=wp.vec3f)
     direction: wp.vec3f
@@ -234,11 +234,17 @@ def shade_point(
         around = wp.atan2(direction[1], direction[0])
         streaks = noise_at(paint.noise, around * 1.27 + paint.noise_offset[0], angle * 1.5)
         veins = smooth(0.9, 1.8, noise_at(paint.noise, around * 0.9, angle * 2.0 + paint.noise_offset[1])[2])
-        white = mix(paint.sclera, wp.vec3f(0.62, 0.30, 0.25), wp.clamp(0.35 * veins + 0.5 * smooth(0.8, 1.3, angle), 0.0, 0.7))
+        white = mix(
+            paint.sclera, wp.vec3f(0.62, 0.30, 0.25), wp.clamp(0.35 * veins + 0.5 * smooth(0.8, 1.3, angle), 0.0, 0.7)
+        )
         part = angle / paint.iris_radius
         iris = paint.iris * (0.75 + 0.55 * smooth(0.3, 0.8, part) + 0.35 * streaks[1])
         iris = iris * (1.0 - 0.75 * smooth(0.80, 1.0, part))
-        iris = mix(iris, wp.vec3f(0.004, 0.004, 0.004), 1.0 - smooth(paint.pupil_radius - 0.06, paint.pupil_radius + 0.06, part))
+        iris = mix(
+            iris,
+            wp.vec3f(0.004, 0.004, 0.004),
+            1.0 - smooth(paint.pupil_radius - 0.06, paint.pupil_radius + 0.06, part),
+        )
         albedo = mix(iris, white, smooth(0.93, 1.06, part))
         gloss = 0.35
         sharpness = 900.0
@@ -276,7 +282,9 @@ def shade_point(
         elif paint.cloth_pattern == 3:
             phase = wp.max(wp.sin(position[0] * paint.cloth_scale), wp.sin(position[1] * paint.cloth_scale)) - 0.5
         elif paint.cloth_pattern == 4:
-            phase = noise_at(paint.noise, position[0] * paint.cloth_scale * 0.05, position[1] * paint.cloth_scale * 0.05)[1]
+            phase = noise_at(
+                paint.noise, position[0] * paint.cloth_scale * 0.05, position[1] * paint.cloth_scale * 0.05
+            )[1]
         albedo = mix(albedo, paint.cloth_second, smooth(-0.1, 0.1, phase))
         albedo = albedo * (1.0 + 0.10 * fine[0] + 0.10 * coarse[0])
         normal = wp.normalize(normal + wp.vec3f(coarse[0], coarse[1], coarse[2]) * 0.12)
@@ -312,7 +320,9 @@ def shade_point(
         colour = colour + around_mirrored * (wp.min(fresnel * 1.6, 1.0) * gloss * 0.6)
         if material == EYE:
             # A window or soft box over the viewer's shoulder shows in most eyes.
-            window = smooth(0.90, 0.96, wp.dot(mirrored, wp.normalize(view + light.direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0))))
+            window = smooth(
+                0.90, 0.96, wp.dot(mirrored, wp.normalize(view + light.direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0)))
+            )
             colour = colour + light.ambient[0] * (0.55 * window * occlusion)
     return colour
 
@@ -341,7 +351,7 @@ def shade(
     background: wp.array2d(dtype=wp.vec3f),
     image: wp.array3d(dtype=wp.uint8),
 ):
-    """One pixel from 2x2 samples. Where all see one smooth surface it is shaded once, at their mean; at edges each is."""
+    """One pixel from 2x2 samples. Where all see one smooth surface it is shaded once, at their mean; edges singly."""
     row, column = wp.tid()
     position = wp.vec3f(0.0, 0.0, 0.0)
     normal = wp.vec3f(0.0, 0.0, 0.0)

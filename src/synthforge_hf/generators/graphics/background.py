@@ -42,7 +42,9 @@ def _colour(random: np.random.Generator) -> tuple[int, int, int]:
     return int(255 * red), int(255 * green), int(255 * blue)
 
 
-def _gradient(size: int, first: tuple[int, int, int], second: tuple[int, int, int], random: np.random.Generator) -> Image.Image:
+def _gradient(
+    size: int, first: tuple[int, int, int], second: tuple[int, int, int], random: np.random.Generator
+) -> Image.Image:
     angle = random.uniform(0, 2 * np.pi)
     y, x = np.mgrid[0:size, 0:size] / (size - 1) - 0.5
     share = np.clip(0.5 + x * np.cos(angle) + y * np.sin(angle), 0, 1)[..., None]
@@ -65,7 +67,9 @@ def _shape(draw: ImageDraw.ImageDraw, size: int, colour: tuple[int, int, int], r
         draw.polygon([(float(a), float(b)) for a, b in corners], fill=colour)
 
 
-def _stripes(draw: ImageDraw.ImageDraw, size: int, palette: list[tuple[int, int, int]], random: np.random.Generator) -> None:
+def _stripes(
+    draw: ImageDraw.ImageDraw, size: int, palette: list[tuple[int, int, int]], random: np.random.Generator
+) -> None:
     upright = random.random() < 0.5
     at = 0.0
     while at < size:

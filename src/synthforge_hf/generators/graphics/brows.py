@@ -29,7 +29,8 @@ def sample_brows(gender: float, age: float, random: np.random.Generator) -> Brow
 
 
 def draw_brows(chart: Chart, style: BrowStyle, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return (alpha, labels): (HEIGHT, WIDTH) uint8 opacity of the brow hair, and the chart's labels with both brows drawn in."""
+    """Return (alpha, labels): (HEIGHT, WIDTH) uint8 opacity of the brow hair, and the chart's labels with both brows
+    drawn in."""
     labels = chart.labels.copy()
     alpha = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     for points, name in ((chart.landmarks[17:22][::-1], "r_brow"), (chart.landmarks[22:27], "l_brow")):

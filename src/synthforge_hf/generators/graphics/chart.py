@@ -1,7 +1,8 @@
 """A cylindrical chart of the base head, on which regions are drawn: class labels, and soft masks for colour.
 
-u runs with the angle around the vertical axis through the skull (0.5 straight ahead, growing to the subject's left), v downwards with
-height. Every point keeps the chart coordinates it has on the mean head, so what is drawn follows all shapes and expressions.
+u runs with the angle around the vertical axis through the skull (0.5 straight ahead, growing to the subject's left), v
+downwards with height. Every point keeps the chart coordinates it has on the mean head, so what is drawn follows all
+shapes and expressions.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ TOP, BOTTOM = 0.12, -0.20
 WIDTH, HEIGHT = 1536, 1024
 MASK_WIDTH, MASK_HEIGHT = WIDTH // 2, HEIGHT // 2
 
-# Outlines on the left half of the mean head, frontal view, metres (x, y), top to bottom, after how CelebAMask-HQ draws its classes.
+# Outlines on the left half of the mean head, frontal view, metres (x, y), top to bottom, after how CelebAMask-HQ draws
+# its classes.
 NOSE_OUTLINE = np.array(
     [(0.0075, 0.004), (0.008, -0.008), (0.0105, -0.019), (0.0145, -0.027), (0.0195, -0.033), (0.0215, -0.038)]
     + [(0.0195, -0.0425), (0.0135, -0.0445), (0.008, -0.0465), (0.0, -0.0485)]
@@ -25,11 +27,19 @@ NOSE_OUTLINE = np.array(
 CHEEK_CENTRE = (0.043, -0.034)
 # The edge of the lower jaw, as (x, y, z) in metres from behind the ear to the chin; below it is neck.
 JAW_EDGE = np.array(
-    [(0.07, -0.046, -0.085), (0.066, -0.048, -0.062), (0.062, -0.062, -0.057), (0.055, -0.077, -0.052), (0.046, -0.090, -0.040)]
+    [
+        (0.07, -0.046, -0.085),
+        (0.066, -0.048, -0.062),
+        (0.062, -0.062, -0.057),
+        (0.055, -0.077, -0.052),
+        (0.046, -0.090, -0.040),
+    ]
     + [(0.033, -0.1005, -0.022), (0.017, -0.1065, -0.004), (0.0, -0.109, 0.005)]
 )
 # Where a beard grows (left half): sideburn, cheek line, moustache, then back along the jaw edge.
-BEARD_OUTLINE = np.array([(0.071, -0.02), (0.066, -0.045), (0.050, -0.056), (0.034, -0.052), (0.022, -0.048), (0.010, -0.049), (0.0, -0.051)])
+BEARD_OUTLINE = np.array(
+    [(0.071, -0.02), (0.066, -0.045), (0.050, -0.056), (0.034, -0.052), (0.022, -0.048), (0.010, -0.049), (0.0, -0.051)]
+)
 
 
 def chart_coordinates(points: np.ndarray) -> np.ndarray:
@@ -44,8 +54,10 @@ def chart_coordinates(points: np.ndarray) -> np.ndarray:
 class Chart:
     """Everything drawn once for the mean head.
 
-    vertex_uv: (V, 2) chart coordinates of the head's vertices. corner_uv: (F, 3, 2) the same per corner, without the seam at the back.
-    labels: (HEIGHT, WIDTH) uint8 class ids without brows. masks: (MASK_HEIGHT, MASK_WIDTH, 4) float32: lips, beard, cheeks, eyelids.
+    vertex_uv: (V, 2) chart coordinates of the head's vertices. corner_uv: (F, 3, 2) the same per corner, without the
+    seam at the back.
+    labels: (HEIGHT, WIDTH) uint8 class ids without brows. masks: (MASK_HEIGHT, MASK_WIDTH, 4) float32: lips, beard,
+    cheeks, eyelids.
     landmarks: (68, 2) chart coordinates of the fixed landmarks, in texels of ``labels``.
     """
 
@@ -60,7 +72,8 @@ def draw_chart(head: AnnyHead) -> Chart:
     template = head.template
     vertex_uv = chart_coordinates(template)
     corner_uv = vertex_uv[head.faces]
-    # Triangles across the seam behind the head: pull their right corners to the left edge (all of them show skin, neck or hair).
+    # Triangles across the seam behind the head: pull their right corners to the left edge (all of them show skin, neck
+    # or hair).
     across = (corner_uv[..., 0].max(1) - corner_uv[..., 0].min(1)) > 0.5
     corner_uv[across, :, 0] = np.where(corner_uv[across, :, 0] > 0.5, 0.0, corner_uv[across, :, 0])
 
@@ -89,7 +102,9 @@ def lip_outlines(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Upper and lower lip as polygons in texels; they meet along the line between the lips."""
     top = smooth_curve(landmarks[48:55])
     bottom = smooth_curve(landmarks[[54, 55, 56, 57, 58, 59, 48]])
-    between = smooth_curve(np.concatenate([landmarks[[48]], 0.5 * (landmarks[61:64] + landmarks[[67, 66, 65]]), landmarks[[54]]]))
+    between = smooth_curve(
+        np.concatenate([landmarks[[48]], 0.5 * (landmarks[61:64] + landmarks[[67, 66, 65]]), landmarks[[54]]])
+    )
     return np.concatenate([top, between[::-1]]), np.concatenate([bottom, between])
 
 
@@ -105,7 +120,8 @@ def smooth_curve(points: np.ndarray, steps: int = 8) -> np.ndarray:
 
 
 class _Outlines:
-    """Turns outlines given in the frontal view of the mean head into texels, by the depth of the nearest skin vertex in front."""
+    """Turns outlines given in the frontal view of the mean head into texels, by the depth of the nearest skin vertex
+    in front."""
 
     def __init__(self, skin: np.ndarray) -> None:
         self._front = skin[skin[:, 2] > -0.09]
@@ -116,7 +132,9 @@ class _Outlines:
         depth = self._front[:, 2][distance.argmin(1)]
         return _texels(chart_coordinates(np.stack([outline[:, 0], y, depth], axis=1)))
 
-    def frontal_both_sides(self, outline: np.ndarray, close_along: np.ndarray | None = None) -> list[tuple[float, float]]:
+    def frontal_both_sides(
+        self, outline: np.ndarray, close_along: np.ndarray | None = None
+    ) -> list[tuple[float, float]]:
         left = self.frontal(outline)
         if close_along is None:
             return _pairs(np.concatenate([left, _mirrored(left)[::-1]]))
@@ -129,7 +147,9 @@ class _Outlines:
 
     def disc(self, x: float, y: float, radius: float, side: int) -> list[tuple[float, float]]:
         angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        return _pairs(self.frontal(np.stack([side * (x + radius * np.cos(angle)), y + 0.8 * radius * np.sin(angle)], axis=1)))
+        return _pairs(
+            self.frontal(np.stack([side * (x + radius * np.cos(angle)), y + 0.8 * radius * np.sin(angle)], axis=1))
+        )
 
 
 def _texels(uv: np.ndarray) -> np.ndarray:

@@ -14,7 +14,8 @@ HIGHEST = -0.095
 
 @dataclass(frozen=True)
 class Garment:
-    """neckline: height at the sides of the neck on the mean head, metres. front_drop: how much lower it is in front. point: 0 round to
+    """neckline: height at the sides of the neck on the mean head, metres. front_drop: how much lower it is in front.
+    point: 0 round to
     1 pointed (V-neck). thickness: metres."""
 
     neckline: float
@@ -26,10 +27,25 @@ class Garment:
 def sample_garment(random: np.random.Generator) -> Garment:
     kind = random.random()
     if kind < 0.15:  # turtleneck, hood or scarf
-        return Garment(float(random.uniform(-0.135, -0.12)), float(random.uniform(0.0, 0.01)), 0.0, float(random.uniform(0.006, 0.012)))
+        return Garment(
+            float(random.uniform(-0.135, -0.12)),
+            float(random.uniform(0.0, 0.01)),
+            0.0,
+            float(random.uniform(0.006, 0.012)),
+        )
     if kind < 0.55:  # crew neck, shirt
-        return Garment(float(random.uniform(-0.165, -0.14)), float(random.uniform(0.01, 0.045)), float(random.uniform(0, 0.3)), float(random.uniform(0.004, 0.009)))
-    return Garment(float(random.uniform(-0.18, -0.15)), float(random.uniform(0.04, 0.14)), float(random.uniform(0.3, 1.0)), float(random.uniform(0.003, 0.009)))
+        return Garment(
+            float(random.uniform(-0.165, -0.14)),
+            float(random.uniform(0.01, 0.045)),
+            float(random.uniform(0, 0.3)),
+            float(random.uniform(0.004, 0.009)),
+        )
+    return Garment(
+        float(random.uniform(-0.18, -0.15)),
+        float(random.uniform(0.04, 0.14)),
+        float(random.uniform(0.3, 1.0)),
+        float(random.uniform(0.003, 0.009)),
+    )
 
 
 class GarmentCutter:
@@ -52,7 +68,7 @@ class GarmentCutter:
         # 0 at the neck's sides, 1 in the middle of the chest; the back of the neck stays high.
         front = np.clip((z + 0.11) / 0.06, 0, 1)
         spread = 0.065 * (1 - 0.55 * garment.point)
-        shape = np.exp(-np.abs(x / spread) ** (2 - 0.8 * garment.point))
+        shape = np.exp(-(np.abs(x / spread) ** (2 - 0.8 * garment.point)))
         neckline = garment.neckline - garment.front_drop * front * shape
         inside = np.clip((neckline - y) / 0.010, -1, 1)
         offset = np.where(inside > 0, garment.thickness * inside, 0.006 * inside)

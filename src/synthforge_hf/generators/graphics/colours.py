@@ -35,7 +35,8 @@ def linear(srgb: np.ndarray | tuple[float, ...]) -> np.ndarray:
 
 
 def skin_colour(melanin: float, blood: float, warmth: float) -> np.ndarray:
-    """Reflectance of skin. melanin: 0 very light to 1 very dark; blood: about -1 pale to 1 flushed; warmth: about -1 pink to 1 olive.
+    """Reflectance of skin. melanin: 0 very light to 1 very dark; blood: about -1 pale to 1 flushed; warmth: about -1
+    pink to 1 olive.
 
     The logarithm of the reflectance is what pigment adds up in, so the stops are interpolated there.
     """
@@ -48,14 +49,16 @@ def skin_colour(melanin: float, blood: float, warmth: float) -> np.ndarray:
 def individual_typology_angle(reflectance: np.ndarray) -> float:
     """ITA in degrees of a linear RGB reflectance: atan((L* - 50) / b*); above 55 very light, below -30 dark."""
     xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ reflectance
-    x, y, z = np.cbrt(xyz / np.array([0.9505, 1.0, 1.089]))
+    _, y, z = np.cbrt(xyz / np.array([0.9505, 1.0, 1.089]))
     return float(np.degrees(np.arctan2(116 * y - 16 - 50, 200 * (y - z))))
 
 
 def sample_hair_colour(melanin: float, age: float, random: np.random.Generator) -> tuple[str, np.ndarray]:
     """Darker hair with darker skin, grey with age; a few dyed."""
     if random.random() < 0.04:
-        return "dyed", linear(np.array(colorsys.hsv_to_rgb(random.random(), random.uniform(0.4, 0.9), random.uniform(0.3, 0.8))) * 255)
+        return "dyed", linear(
+            np.array(colorsys.hsv_to_rgb(random.random(), random.uniform(0.4, 0.9), random.uniform(0.3, 0.8))) * 255
+        )
     if random.random() < np.clip(2.4 * (age - 0.68), 0, 0.8):
         name = str(random.choice(["grey", "white"]))
     elif melanin > 0.45:

@@ -1,4 +1,5 @@
-"""What the face does: plausible combinations of the 52 ARKit actions, eyes that look somewhere, and the turn of the head."""
+"""What the face does: plausible combinations of the 52 ARKit actions, eyes that look somewhere, and the turn of the
+head."""
 
 import numpy as np
 
@@ -37,10 +38,19 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
     ),
     "speech": (
         2.0,
-        {"jawOpen": (0.05, 0.4), "mouthFunnel": (0, 0.4), "mouthLowerDown": (0, 0.4), "mouthUpperUp": (0, 0.3), "mouthRollLower": (0, 0.2)},
+        {
+            "jawOpen": (0.05, 0.4),
+            "mouthFunnel": (0, 0.4),
+            "mouthLowerDown": (0, 0.4),
+            "mouthUpperUp": (0, 0.3),
+            "mouthRollLower": (0, 0.2),
+        },
     ),
     "surprise": (0.5, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
-    "shout": (0.3, {"jawOpen": (0.3, 0.8), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)}),
+    "shout": (
+        0.3,
+        {"jawOpen": (0.3, 0.8), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)},
+    ),
     "pucker": (0.7, {"mouthPucker": (0.3, 1.0), "mouthFunnel": (0, 0.3)}),
     "frown": (0.8, {"mouthFrown": (0.2, 0.9), "mouthShrugLower": (0, 0.5), "mouthPress": (0, 0.4)}),
     "disgust": (0.4, {"noseSneer": (0.3, 1.0), "mouthUpperUp": (0.2, 0.7), "mouthFrown": (0, 0.4)}),
@@ -77,14 +87,21 @@ def sample_expression(
             strength = random.uniform(0.5, 1.0) * settings.strength
             for number, (action, (low, high)) in enumerate(group[name][1].items()):
                 amount = random.uniform(low, high) * (strength if not action.startswith("eyeBlink") else 1.0)
-                _add(values, action, amount, float(skew[number % len(skew)]) if not action.startswith("eyeBlink") else 0.0)
+                _add(
+                    values,
+                    action,
+                    amount,
+                    float(skew[number % len(skew)]) if not action.startswith("eyeBlink") else 0.0,
+                )
         if random.random() < 0.15:
             side = "Left" if random.random() < 0.5 else "Right"
             _add(values, "mouth" + side, random.uniform(0.1, 0.7) * settings.strength, 0.0)
             _add(values, "jaw" + side, random.uniform(0.0, 0.4) * settings.strength, 0.0)
         chosen = [mouth, brows, eyes]
     _add(values, "eyeBlink", max(random.normal(0.0, 0.06), 0), 0.0)  # lids at rest differ
-    horizontal, vertical = np.clip(random.normal(0, settings.gaze_deg / 2, size=2), -settings.gaze_deg, settings.gaze_deg)
+    horizontal, vertical = np.clip(
+        random.normal(0, settings.gaze_deg / 2, size=2), -settings.gaze_deg, settings.gaze_deg
+    )
     _look(values, float(horizontal) / FULL_GAZE_DEG, 0.6 * float(vertical) / FULL_GAZE_DEG)
     actions = np.array([values[name] for name in head.expression_names], dtype=np.float32)
     return np.clip(actions, 0, 1), ", ".join(chosen)

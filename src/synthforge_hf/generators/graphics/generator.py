@@ -1,4 +1,5 @@
-"""The embedded generator: a parametric head with procedural skin, hair, clothes, light and background, drawn on CPU or GPU."""
+"""The embedded generator: a parametric head with procedural skin, hair, clothes, light and background, drawn on CPU or
+GPU."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,11 +89,14 @@ def _load_shared() -> _Shared:
         centre = 0.5 * (points.min(0) + points.max(0))
         away = points - centre
         directions[vertices] = away / np.linalg.norm(away, axis=1, keepdims=True)
-    return _Shared(head, draw_chart(head), GarmentCutter(head), materials, classes, labelled, directions, _noise_texture(256))
+    return _Shared(
+        head, draw_chart(head), GarmentCutter(head), materials, classes, labelled, directions, _noise_texture(256)
+    )
 
 
 def _noise_texture(size: int) -> np.ndarray:
-    """(size, size, 4) float32 tileable noise of unit spread: four independent fields, channel 3 stretched along v for hair."""
+    """(size, size, 4) float32 tileable noise of unit spread: four independent fields, channel 3 stretched along v for
+    hair."""
     random = random_stream(0, 0, "noise texture")
     spectrum = np.fft.fft2(random.normal(size=(4, size, size)))
     frequency_v, frequency_u = np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size), indexing="ij")
@@ -142,14 +146,22 @@ class GraphicsGenerator:
         paint, appearance = self._paint(shared, gender, age, stream("appearance"))
         brow_style = sample_brows(gender, age, stream("brows"))
         brow_alpha, labels = draw_brows(shared.chart, brow_style, stream("brow strokes"))
-        hair_style = sample_hair_style(gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, stream("hair"))
+        hair_style = sample_hair_style(
+            gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, stream("hair")
+        )
         hair = grow_hair(head, vertices, hair_style, stream("hair shape"))
         garment = shared.cutter.cut(vertices, normals, sample_garment(stream("clothes")))
         lighting, light_description = sample_lighting(settings.light, camera, stream("light"))
         background, background_kind = sample_background(resolution, stream("background"))
 
         body = ShadedMesh(
-            vertices, head.faces, shared.materials, normals, shared.chart.vertex_uv, shared.directions, head.ambient_occlusion
+            vertices,
+            head.faces,
+            shared.materials,
+            normals,
+            shared.chart.vertex_uv,
+            shared.directions,
+            head.ambient_occlusion,
         )
         others = [garment] if hair is None else [garment, hair]
         paint |= {"brows": brow_alpha, "masks": shared.chart.masks, "noise": shared.noise}
@@ -265,18 +277,29 @@ def _sample_camera(
         (float(target[0]), float(target[1]), float(target[2])),
     )
     description = {f"camera_{name}": value for name, value in draws.items()}
-    return camera, description | {"camera_distance_m": distance, "camera_field_of_view_deg": float(np.degrees(field_of_view))}
+    return camera, description | {
+        "camera_distance_m": distance,
+        "camera_field_of_view_deg": float(np.degrees(field_of_view)),
+    }
 
 
 def _labelled_mesh(
     shared: _Shared, body: ShadedMesh, labels: np.ndarray, garment: ShadedMesh, hair: ShadedMesh | None
 ) -> LabelledMesh:
     visible = ShadedMesh(
-        body.vertices, body.faces[shared.labelled], body.materials[shared.labelled], body.normals, body.uv, body.directions, body.occlusion
+        body.vertices,
+        body.faces[shared.labelled],
+        body.materials[shared.labelled],
+        body.normals,
+        body.uv,
+        body.directions,
+        body.occlusion,
     )
     others = [(garment, CLASS_ID["cloth"])] + ([(hair, CLASS_ID["hair"])] if hair is not None else [])
     merged = merge([visible, *(mesh for mesh, _ in others)])
-    classes = [shared.classes[shared.labelled]] + [np.full(len(mesh.faces), label, dtype=np.uint8) for mesh, label in others]
+    classes = [shared.classes[shared.labelled]] + [
+        np.full(len(mesh.faces), label, dtype=np.uint8) for mesh, label in others
+    ]
     corner_uv = np.zeros((len(merged.faces), 3, 2), dtype=np.float32)
     corner_uv[: len(visible.faces)] = shared.chart.corner_uv[shared.labelled]
     return LabelledMesh(merged.vertices, merged.faces, merged.normals, np.concatenate(classes), corner_uv, labels)

@@ -1,8 +1,9 @@
-"""Hair as a surface grown from the scalp: close to the skin or standing off it, ending at a hairline, hanging down where it is long.
+"""Hair as a surface grown from the scalp: close to the skin or standing off it, ending at a hairline, hanging down
+where it is long.
 
-The head carries a grid of points around the crown (``AnnyHead.hair_triangles``). Each column of the hair starts at the crown, follows
-the scalp to the hairline and, for long hair, goes on downwards. Beyond the hairline the surface dips under the skin, so that the
-visible edge is a smooth line.
+The head carries a grid of points around the crown (``AnnyHead.hair_triangles``). Each column of the hair starts at the
+crown, follows the scalp to the hairline and, for long hair, goes on downwards. Beyond the hairline the surface dips
+under the skin, so that the visible edge is a smooth line.
 """
 
 from dataclasses import dataclass
@@ -16,17 +17,33 @@ from synthforge_hf.rendering.shading import Material, ShadedMesh
 SCALP_ROWS, HANGING_ROWS = 30, 20
 LAST_ANGLE_DEG = 150.0
 # Polar angle of the hairline (from the crown) over the angle around the head (0 = forehead, 180 = nape), degrees.
-HAIRLINE = np.array([(0, 74), (25, 73), (42, 75), (58, 82), (70, 95), (79, 107), (86, 100), (93, 93), (110, 95), (125, 112), (150, 120), (180, 125)])
+HAIRLINE = np.array(
+    [
+        (0, 74),
+        (25, 73),
+        (42, 75),
+        (58, 82),
+        (70, 95),
+        (79, 107),
+        (86, 100),
+        (93, 93),
+        (110, 95),
+        (125, 112),
+        (150, 120),
+        (180, 125),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class HairStyle:
     """Lengths in metres, angles in degrees.
 
-    name: "bald", "buzz", "short", "curly", "medium" or "long". volume_top, volume_side: how far the surface stands off the scalp.
-    hairline: shift of the forehead hairline, down is positive. recession: how far the temples have gone up. fringe: how far bangs reach
-    below the hairline. length: of the hanging part. opening: angle around the head where hanging hair begins. lumps: roughness of the
-    surface as a share of the volume. wave: sideways waves of hanging hair.
+    name: "bald", "buzz", "short", "curly", "medium" or "long". volume_top, volume_side: how far the surface stands off
+    the scalp.
+    hairline: shift of the forehead hairline, down is positive. recession: how far the temples have gone up. fringe:
+    how far bangs reach below the hairline. length: of the hanging part. opening: angle around the head where hanging
+    hair begins. lumps: roughness of the surface as a share of the volume. wave: sideways waves of hanging hair.
     """
 
     name: str
@@ -44,9 +61,10 @@ class HairStyle:
 def sample_hair_style(
     gender: float, age: float, bald_share: float, long_share: float, random: np.random.Generator
 ) -> HairStyle:
-    """gender, age as in the head's phenotypes; the shares are those of all samples, given to the likelier ones first."""
+    """gender, age as in the head's phenotypes; the shares are those of all samples, given to the likelier ones
+    first."""
     male = gender > 0.5
-    if male and age > 0.5 and random.random() < 2 * bald_share or age < 0.03:
+    if (male and age > 0.5 and random.random() < 2 * bald_share) or age < 0.03:
         return HairStyle("bald")
     hairline = float(random.normal(0, 3.5))
     recession = float(max(random.normal(0, 4) + (14 * max(age - 0.5, 0) + 3 if male else 0), 0))
@@ -72,7 +90,9 @@ def sample_hair_style(
         volume = float(random.uniform(0.018, 0.05))
         return HairStyle("curly", volume, volume * float(random.uniform(0.5, 1.0)), lumps=0.3, **common)
     side = float(random.uniform(0.003, 0.012 if male else 0.018))
-    return HairStyle("short", float(random.uniform(0.008, 0.03)), side, lumps=float(random.uniform(0.08, 0.25)), **common)
+    return HairStyle(
+        "short", float(random.uniform(0.008, 0.03)), side, lumps=float(random.uniform(0.08, 0.25)), **common
+    )
 
 
 def grow_hair(head: AnnyHead, vertices: np.ndarray, style: HairStyle, random: np.random.Generator) -> ShadedMesh | None:
@@ -154,7 +174,8 @@ def _hang(
 
 
 def _smooth_noise(rows: int, columns: int, cells: int, random: np.random.Generator) -> np.ndarray:
-    """(rows, columns) noise of unit spread, periodic over the columns, with features a ``cells``-th of the grid wide."""
+    """(rows, columns) noise of unit spread, periodic over the columns, with features a ``cells``-th of the grid
+    wide."""
     coarse = random.normal(size=(cells + 2, 2 * cells))
     row = np.linspace(0, cells, rows)
     column = np.linspace(0, 2 * cells, columns, endpoint=False)

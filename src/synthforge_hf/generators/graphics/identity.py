@@ -32,8 +32,8 @@ CALMED = {
     "nose/nose-septumangle": 0.6,
     "forehead/forehead-nubian": 0.5,
 }
-# MakeHuman's mean face is not the mean of annotated photos. These shifts of the mean, fitted to the mean frontal shape of faces with a
-# closed mouth (the 51 inner landmarks, rest 0.7 percent of the outer-eye distance), close the gap.
+# MakeHuman's mean face is not the mean of annotated photos. These shifts of the mean, fitted to the mean frontal shape
+# of faces with a closed mouth (the 51 inner landmarks, rest 0.7 percent of the outer-eye distance), close the gap.
 MEAN_SHIFT = {
     "head/head-scale-vert-decr-incr": -0.17,
     "head/head-scale-horiz-decr-incr": 0.17,
@@ -46,6 +46,8 @@ MEAN_SHIFT = {
     "nose/nose-scale-vert-decr-incr": 0.12,
     "nose/nose-point-down-up": -0.1,
 }
+# MakeHuman's weight shapes the body and leaves the head alone; heavier people have fuller faces.
+WEIGHT_SHIFT = {"head/head-fat-decr-incr": 1.0, "cheek/cheek-volume-decr-incr": 0.8, "neck/neck-double-decr-incr": 1.0}
 ONE_SIDED_SHARE = 0.25
 """Share of faces in which a one-sided change (a face shape, an asymmetry) is present at all."""
 
@@ -53,8 +55,8 @@ ONE_SIDED_SHARE = 0.25
 def sample_identity(head: AnnyHead, settings: HeadSettings, random: np.random.Generator) -> np.ndarray:
     """Return (I,) float32 identity coefficients.
 
-    Phenotypes: mostly clearly female or male; ages as set; ancestry from pure to mixed. Local changes are normal around the mean,
-    left and right alike up to ``settings.asymmetry``.
+    Phenotypes: mostly clearly female or male; ages as set; ancestry from pure to mixed. Local changes are normal
+    around the mean, left and right alike up to ``settings.asymmetry``.
     """
     identity = np.zeros(len(head.identity_names), dtype=np.float32)
     identity[: len(PHENOTYPES)] = _phenotypes(settings, random)
@@ -71,6 +73,7 @@ def sample_identity(head: AnnyHead, settings: HeadSettings, random: np.random.Ge
         amount = spread * value + MEAN_SHIFT.get(shared, 0.0)
         if shared != name:
             amount += settings.asymmetry * _calm(name) * difference
+        amount += WEIGHT_SHIFT.get(shared, 0.0) * (float(identity[PHENOTYPES.index("weight")]) - 0.5)
         if not head.two_sided[name]:
             amount = abs(amount) * 1.5 if present else 0.0
         identity[number] = np.clip(amount, -1, 1)
@@ -83,7 +86,7 @@ def _phenotypes(settings: HeadSettings, random: np.random.Generator) -> np.ndarr
     gender = 1 - distance if male else distance
     low, high = settings.age
     adult = max(low, 0.42)
-    if low < 0.42 and random.random() < settings.child_share or high <= adult:
+    if (low < 0.42 and random.random() < settings.child_share) or high <= adult:
         age = random.uniform(low, min(high, 0.42))
     else:
         age = adult + (high - adult) * random.beta(1.1, 1.3)

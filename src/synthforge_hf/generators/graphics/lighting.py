@@ -10,7 +10,9 @@ MIDDLE_GREY = 0.42
 """Light level (linear, on a white surface facing the camera) of a well exposed photo, before the tone curve."""
 
 
-def sample_lighting(settings: LightSettings, camera: PinholeCamera, random: np.random.Generator) -> tuple[Lighting, dict[str, float]]:
+def sample_lighting(
+    settings: LightSettings, camera: PinholeCamera, random: np.random.Generator
+) -> tuple[Lighting, dict[str, float]]:
     """Return the light and its description (angles in degrees seen from the camera, exposure in stops)."""
     share = random.uniform(*settings.directional_share)
     azimuth = float(np.clip(random.normal(0, 55), -150, 150))

@@ -15,7 +15,8 @@ class CameraSettings:
     azimuth_deg, elevation_deg, roll_deg: ranges of the camera's direction; azimuth > 0 is the subject's left.
     angle_distribution: "uniform", or "normal" with the range as +-2 standard deviations (cut off there).
     field_of_view_deg: across the image's width.
-    distance_m: from the point looked at. With ``keep_framing`` the field of view is meant for 1.08 m and changes with the distance so
+    distance_m: from the point looked at. With ``keep_framing`` the field of view is meant for 1.08 m and changes with
+    the distance so
         that the head fills the same part of the image: near cameras then differ by their perspective only.
     offset_m: how far the point looked at may lie beside the middle of the face, each way.
     """
@@ -43,7 +44,8 @@ class CameraSettings:
 class HeadSettings:
     """Who is in front of the camera.
 
-    age: 0 newborn, 0.19 child, 0.5 about 25 years, 1 very old; most samples are adults, ``child_share`` of them children.
+    age: 0 newborn, 0.19 child, 0.5 about 25 years, 1 very old; most samples are adults, ``child_share`` of them
+    children.
     feature_spread: standard deviation of the local changes (nose, mouth, eyes, ...), as a share of their full range.
     asymmetry: standard deviation of the difference between left and right, likewise.
     neck_yaw_deg, neck_pitch_deg, neck_roll_deg: ranges of the head's turn on the shoulders.
@@ -68,7 +70,8 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class ExpressionSettings:
-    """What the face does. neutral_share: samples with closed mouth and relaxed face. strength: scales all actions. gaze_deg: how far
+    """What the face does. neutral_share: samples with closed mouth and relaxed face. strength: scales all actions.
+    gaze_deg: how far
     the eyes turn away from straight ahead."""
 
     neutral_share: float = 0.25
@@ -83,7 +86,8 @@ class ExpressionSettings:
 
 @dataclass(frozen=True)
 class AppearanceSettings:
-    """Skin, hair and clothes. melanin: 0 very light to 1 very dark skin. bald_share, beard_share (of adult men), long_hair_share."""
+    """Skin, hair and clothes. melanin: 0 very light to 1 very dark skin. bald_share, beard_share (of adult men),
+    long_hair_share."""
 
     melanin: Range = (0.0, 1.0)
     bald_share: float = 0.08
@@ -99,7 +103,8 @@ class AppearanceSettings:
 
 @dataclass(frozen=True)
 class LightSettings:
-    """exposure_stops: brighter or darker than a well exposed photo. directional_share: how much of the light comes from one lamp or the
+    """exposure_stops: brighter or darker than a well exposed photo. directional_share: how much of the light comes
+    from one lamp or the
     sun rather than from all around."""
 
     exposure_stops: Range = (-0.8, 0.6)
@@ -112,7 +117,8 @@ class LightSettings:
 
 @dataclass(frozen=True)
 class GraphicsSettings:
-    """Everything a recipe may set under ``graphics:``. Raises UsageError for values outside what the generator can draw."""
+    """Everything a recipe may set under ``graphics:``. Raises UsageError for values outside what the generator can
+    draw."""
 
     camera: CameraSettings = field(default_factory=CameraSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
@@ -124,7 +130,9 @@ class GraphicsSettings:
 def check_range(settings: Any, name: str, low: float, high: float) -> None:
     start, stop = getattr(settings, name)
     if not low <= start <= stop <= high:
-        raise UsageError(f"{name} = [{start}, {stop}] is impossible: give [low, high] with {low} <= low <= high <= {high}")
+        raise UsageError(
+            f"{name} = [{start}, {stop}] is impossible: give [low, high] with {low} <= low <= high <= {high}"
+        )
 
 
 def check_number(settings: Any, name: str, low: float, high: float) -> None:
@@ -137,5 +145,3 @@ def check_choice(settings: Any, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(settings, name)
     if value not in choices:
         raise UsageError(f"{name} = {value!r} is unknown: choose one of {', '.join(choices)}")
-
-
