@@ -54,16 +54,8 @@ def test_samples_differ_and_load(faces: Path, tmp_path: Path) -> None:
 
 def test_the_published_data_set_s_script(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "published"
-    command = [
-        sys.executable,
-        repository / "dataset_builder" / "build.py",
-        out,
-        "--num-samples",
-        "40",
-        "--workers",
-        "1",
-    ]
-    command += ["--resolution", "32"]
+    sizes = ["--num-samples", "40", "--resolution", "32", "--workers", "1"]
+    command = [sys.executable, repository / "dataset_builder" / "build.py", out, *sizes]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "40 samples" in done.stdout
