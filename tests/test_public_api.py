@@ -20,6 +20,8 @@ def describe(value: object) -> object:
     """Return what users rely on: a function's parameters, a class's parameters and members, a constant's value."""
     if inspect.isfunction(value):
         return list(inspect.signature(value).parameters)
+    if inspect.isclass(value) and issubclass(value, Exception):
+        return [base.__name__ for base in value.__bases__]
     if inspect.isclass(value):
         methods = [name for name in vars(value) if not name.startswith("_")]
         return {"parameters": list(inspect.signature(value).parameters), "members": sorted(methods)}
