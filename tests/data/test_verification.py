@@ -60,9 +60,9 @@ def lose_a_number(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def see_outside(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     points = array(rows[0], "landmarks_2d")
-    points[0, 0] = -5
+    points[30, 0] = 500
     rows[0]["landmarks_2d"] = points
-    rows[0]["landmarks_visible"][0] = True
+    rows[0]["landmarks_visible"][30] = True
     return rows
 
 
@@ -134,8 +134,7 @@ def borrow_a_person(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_wrong_labels_are_found(copy: Path, change: Callable, part: str) -> None:
     path = rewrite(copy, change)
     problems = verify(copy, progress=False)
-    assert problems
-    assert part in problems[0].message
+    assert part in " ".join(problem.message for problem in problems)
     if change is not borrow_a_person:
         assert {problem.path for problem in problems} == {path}
 
