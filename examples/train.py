@@ -1,10 +1,11 @@
-"""Train the multi-task backbone (Stage I) on a synthetic data set.
+r"""Train the multi-task backbone (Stage I) on a synthetic data set.
 
     accelerate launch examples/train.py --dataset synthforge --output-dir runs/backbone [--config FILE.yaml] [--resume]
 
-Two CPU cores, one process each:
+Without a GPU, one process per CPU core is fastest:
 
-    accelerate launch --cpu --num_processes 2 examples/train.py --dataset synthforge --output-dir runs/mini --config examples/configs/mini.yaml
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 examples/train.py --dataset synthforge --output-dir runs/mini \
+        --config examples/configs/mini.yaml
 
 The result is a ``from_pretrained`` folder. A run that was killed or stopped with Ctrl-C continues with --resume.
 """
@@ -28,11 +29,10 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = read_settings(arguments.config, max_minutes=arguments.max_minutes, seed=arguments.seed)
-        metrics = train_backbone(arguments.dataset, arguments.output_dir, settings, arguments.resume)
+        train_backbone(arguments.dataset, arguments.output_dir, settings, arguments.resume)
     except SynthForgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print("  ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
     return 0
 
 

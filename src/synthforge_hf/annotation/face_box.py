@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 BOX_MARGIN = 0.1
-"""By how much of its larger side the landmarks' bounding box is enlarged in width and in height (half of it on each side)."""
+"""By how much of its larger side the landmarks' bounding box is enlarged in width and in height (half of it on each
+side)."""
 
 
 def face_box(landmarks_2d: ArrayLike) -> np.ndarray:
     """Return the face boxes of landmarks.
 
-    landmarks_2d: (N, P, 2) continuous pixels. Returns (N, 4) float64 x0, y0, x1, y1: the points' bounding box, its centre kept,
+    landmarks_2d: (N, P, 2) continuous pixels. Returns (N, 4) float64 x0, y0, x1, y1: the points' bounding box, its
+    centre kept,
     width and height each grown by ``BOX_MARGIN`` times the larger of the two. Raises ValueError on any other shape.
     """
     points = np.asarray(landmarks_2d, dtype=np.float64)
@@ -27,7 +29,8 @@ def face_box(landmarks_2d: ArrayLike) -> np.ndarray:
 def square_crop(boxes: ArrayLike, scale: float) -> np.ndarray:
     """Return the square that a model sees of each box.
 
-    boxes: (N, 4) x0, y0, x1, y1. Returns (N, 3) float64: centre x, centre y, side = ``scale`` times the box's larger side.
+    boxes: (N, 4) x0, y0, x1, y1. Returns (N, 3) float64: centre x, centre y, side = ``scale`` times the box's larger
+    side.
     Raises ValueError on any other shape or a scale that is not positive.
     """
     corners = _as_boxes(boxes)
@@ -39,7 +42,8 @@ def square_crop(boxes: ArrayLike, scale: float) -> np.ndarray:
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> np.ndarray:
-    """Return the (N, M) float64 intersection over union of every box of a (N, 4) with every box of b (M, 4); 0 for empty boxes."""
+    """Return the (N, M) float64 intersection over union of every box of a (N, 4) with every box of b (M, 4); 0 for
+    empty boxes."""
     first, second = _as_boxes(a), _as_boxes(b)
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])

@@ -10,7 +10,8 @@ import wrapt
 
 
 def register_when_imported() -> None:
-    """Register configurations, models, image processors and pipelines, each when the transformers module it belongs to is imported.
+    """Register configurations, models, image processors and pipelines, each when the transformers module it belongs to
+    is imported.
 
     Modules that are already imported are served at once. Calling it again changes nothing.
     """
@@ -49,8 +50,9 @@ def _register_image_processors(module: ModuleType) -> None:
 
 
 def _register_pipelines(module: ModuleType) -> None:
-    from synthforge_hf.models.synthforge.pipeline_face_analysis import FaceAnalysisPipeline
     from transformers import AutoModel
+
+    from synthforge_hf.models.synthforge.pipeline_face_analysis import FaceAnalysisPipeline
 
     if FaceAnalysisPipeline.task_name not in module.PIPELINE_REGISTRY.get_supported_tasks():
         module.PIPELINE_REGISTRY.register_pipeline(

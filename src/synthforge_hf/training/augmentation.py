@@ -33,8 +33,11 @@ class AugmentationSettings:
 class CropMaker:
     """Cuts model inputs and labels out of batches of windows (see ``FaceWindows``).
 
-    image_size, grid_size: sides of the model's input and of its label grid. margin: of the windows. mean, std: per channel, as in the
-    image processor. mirrored_classes: pairs of class ids that change places in a mirrored image. mirrored_landmarks: permutation.
+    image_size, grid_size: sides of the model's input and of its label grid. margin: of the windows. mean, std: per
+    channel, as in the
+    image processor. canonical_depth: depth is that of a canonical camera (see ``windows``). mirrored_classes: pairs of
+    class ids that change places in a mirrored image. mirrored_landmarks:
+    permutation.
     """
 
     def __init__(
@@ -45,10 +48,12 @@ class CropMaker:
         margin: float,
         mean: Sequence[float],
         std: Sequence[float],
+        canonical_depth: bool = False,
         mirrored_classes: Sequence[tuple[int, int]] = MIRRORED_CLASSES,
         mirrored_landmarks: Sequence[int] = tuple(MIRRORED_LANDMARKS.tolist()),
     ) -> None:
         self.settings, self.image_size, self.grid_size, self.margin = settings, image_size, grid_size, margin
+        self.canonical_depth = canonical_depth
         self.photometry = Photometry(settings.photometry, image_size)
         self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
         self.landmark_order = torch.tensor(mirrored_landmarks)
@@ -64,8 +69,10 @@ class CropMaker:
     def augmented(self, windows: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Return randomly changed crops; the same generator state gives the same crops.
 
-        Result: pixel_values (B, 3, S, S) float32; landmarks (B, P, 2) float32 in [0, 1] of the crop; segmentation (B, G, G) int64, 255
-        where unknown or occluded; depth (B, G, G) float32 metres, 0 = none or occluded. Labels that windows lack are left out.
+        Result: pixel_values (B, 3, S, S) float32; landmarks (B, P, 2) float32 in [0, 1] of the crop; segmentation (B,
+        G, G) int64, 255
+        where unknown or occluded; depth (B, G, G) float32 metres, 0 = none or occluded. Labels that windows lack are
+        left out.
         """
         homographies, mirrored = random_homographies(
             len(windows["image"]), self.margin, self.settings.geometry, generator
@@ -100,6 +107,9 @@ class CropMaker:
             crops["segmentation"] = classes.long()
         if "depth" in windows:
             metres = sample_labels(windows["depth"].int(), grid, 0).float() * DEPTH_UNIT
+            if self.canonical_depth:
+                # A wider crop has a shorter focal length in crop sides, so the canonical camera stands further away.
+                metres *= homographies[:, :2, :2].det().abs().sqrt()[:, None, None] * self.margin
             if hidden is not None:
                 metres[hidden] = 0.0
             crops["depth"] = metres

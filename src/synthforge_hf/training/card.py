@@ -31,7 +31,8 @@ faces = pipeline("face-analysis", model="PATH_OR_REPO")("photo.jpg")
 
 ## Training
 
-Data set `{dataset}`: {samples} samples with labels {labels}. {steps} steps in {minutes:.0f} minutes, settings in `training.yaml`.
+Data set `{dataset}`: {samples} samples with labels {labels}. {steps} steps in {minutes:.0f} minutes, settings in
+`training.yaml`.
 
 ## Validation on held-out samples of the same data set
 

@@ -16,10 +16,11 @@ from torch.nn import functional
 class GeometrySettings:
     """How crops vary around the nominal one.
 
-    shift: largest displacement of the centre, part of the crop's side, uniform. scale: range of the crop's side over the nominal
-    one, log-uniform. rotation_deg: standard deviation; a part ``wide_rotation_share`` of samples has ``wide_rotation_deg``.
-    aspect: largest stretch of one axis, log-uniform. shear: standard deviation. perspective: standard deviation of the two terms.
-    flip: probability of mirroring.
+    shift: largest displacement of the centre, part of the crop's side, uniform. scale: range of the crop's side over
+    the nominal one, log-uniform. rotation_deg: standard deviation; a part ``wide_rotation_share`` of samples has
+    ``wide_rotation_deg``.
+    aspect: largest stretch of one axis, log-uniform. shear: standard deviation. perspective: standard deviation of the
+    two terms. flip: probability of mirroring.
     """
 
     shift: float = 0.12
@@ -77,7 +78,8 @@ def sampling_grid(homographies: Tensor, size: int) -> Tensor:
 
 
 def sample_images(images: Tensor, grid: Tensor) -> Tensor:
-    """Resample (B, H, W, 3) uint8 windows bilinearly at ``grid``; returns (B, 3, S, S) float32 in [0, 1], black outside.
+    """Resample (B, H, W, 3) uint8 windows bilinearly at ``grid``; returns (B, 3, S, S) float32 in [0, 1], black
+    outside.
 
     Windows are about as fine as the crop, at most 1.3 times finer, so bilinear reading needs no filter in front.
     """

@@ -30,10 +30,11 @@ class Task(Protocol):
     """What a stage adds to the loop."""
 
     def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Turn a batch of the data loader into keyword arguments of the model; draw randomness only from ``generator``."""
+        """Turn a batch of the data loader into keyword arguments of the model; draw randomness only from
+        ``generator``."""
         ...
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: Any) -> dict[str, float]:
         """Measure the model; called on all processes at once, returns the same on all."""
         ...
 
@@ -93,7 +94,7 @@ class TrainingLoop:
         self._began = self._checkpointed = self._validated = time.monotonic()
 
     @property
-    def result(self) -> nn.Module:
+    def result(self) -> Any:
         """The model to keep: the averaged weights where they are on."""
         return self.average.module if self.average is not None else self.accelerator.unwrap_model(self.model)
 

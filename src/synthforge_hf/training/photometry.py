@@ -1,4 +1,5 @@
-"""The photometric half of augmentation: what light, lens, sensor and compression do to a photo, in few batched operations.
+"""The photometric half of augmentation: what light, lens, sensor and compression do to a photo, in few batched
+operations.
 
 Images are (B, 3, S, S) float32 in [0, 1]. Rare effects are computed only for the samples that have them.
 """
@@ -18,8 +19,8 @@ LUMA = (0.299, 0.587, 0.114)
 class PhotometrySettings:
     """Strengths (standard deviations or ranges) and shares of samples that have an effect.
 
-    brightness, contrast, saturation, gamma: of the logarithm. white_balance: of each channel's logarithm. hue_deg: of the rotation
-    of colours. grey, side_light, low_light, blur, motion_blur, resample, noise, jpeg, occluder: shares.
+    brightness, contrast, saturation, gamma: of the logarithm. white_balance: of each channel's logarithm. hue_deg: of
+    the rotation of colours. grey, side_light, low_light, blur, motion_blur, resample, noise, jpeg, occluder: shares.
     """
 
     brightness: float = 0.2
@@ -176,7 +177,8 @@ def _resample(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _noise(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Sensor noise: a constant part and one that grows with the square root of the signal; for some samples alike in all channels."""
+    """Sensor noise: a constant part and one that grows with the square root of the signal; for some samples alike in
+    all channels."""
     batch, channels, height, width = images.shape
     strength = 0.08 * torch.rand(batch, 2, 1, 1, 1, generator=generator).square()
     noise = torch.randn(batch, channels, height, width, generator=generator)

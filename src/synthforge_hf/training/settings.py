@@ -15,13 +15,14 @@ class TrainingSettings:
     """One run of Stage I. The defaults are the paper's (section 4.1), for one of its four GPUs.
 
     preset, model: "paper" or "mini", and what to change in that ``SynthForgeConfig``. crop_scale: see ``square_crop``.
-    epochs, max_minutes: the run ends with whichever comes first; the learning rate's cosine reaches its end then. Time spent before an
+    epochs, max_minutes: the run ends with whichever comes first; the learning rate's cosine reaches its end then. Time
+    spent before an
         interruption counts, time spent on preparing data does not.
     batch_size: per process. accumulate: batches per optimizer step.
-    learning_rate, encoder_learning_rate: of the heads and of the feature encoder. final_learning_rate: where both cosines end.
-    warmup: share of the run in which the rates rise from 0. weight_decay: not on biases and norms.
-    gradient_clip: largest gradient norm, 0 = off. ema_decay: of the averaged weights that are saved in the end, 0 = off.
-    mixed_precision: "auto" takes bf16 where the device multiplies bf16 matrices in hardware.
+    learning_rate, encoder_learning_rate: of the heads and of the feature encoder. final_learning_rate: where both
+    cosines end. warmup: share of the run in which the rates rise from 0. weight_decay: not on biases and norms.
+    gradient_clip: largest gradient norm, 0 = off. ema_decay: of the averaged weights that are saved in the end, 0 =
+    off. mixed_precision: "auto" takes bf16 where the device multiplies bf16 matrices in hardware.
     validation_samples: taken from the end of the training split where a data set has no validation split.
     cache: keep decoded windows in memory-mapped files.
     """

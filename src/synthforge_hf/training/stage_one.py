@@ -1,6 +1,7 @@
 """Stage I (paper, section 3.2): the multi-task backbone, trained on generated faces."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +11,8 @@ import datasets
 import numpy as np
 import torch
 import yaml
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from torch import Tensor, nn
+from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -26,7 +27,7 @@ from synthforge_hf.training.loop import TrainingLoop, checkpoints
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.validation import validate
 from synthforge_hf.training.window_cache import CachedWindows, default_cache_folder
-from synthforge_hf.training.windows import FaceWindows, WindowSettings, depth_to_metres
+from synthforge_hf.training.windows import CANONICAL_FOCAL, FaceWindows, WindowSettings, depth_to_metres
 
 DEPTH_SAMPLES = 200
 
@@ -38,14 +39,20 @@ def train_backbone(
 
     dataset: what ``datasets.load_dataset`` takes (a folder or a Hub repository) with our columns.
     Returns the last validation metrics: nme_interocular (percent), mean_f1 (percent), depth_abs_rel.
-    Raises UsageError when ``output_dir`` holds another run, and SynthForgeError when the run was interrupted (it can be resumed).
+    Raises UsageError when ``output_dir`` holds another run, and SynthForgeError when the run was interrupted (it can
+    be resumed).
     """
     output_dir = Path(output_dir)
+    _refuse_lone_process()
     accelerator = Accelerator(
+        # Without this, several processes on a machine without GPU would not find each other.
+        cpu=not torch.accelerator.is_available(),
         mixed_precision=resolve_precision(settings.mixed_precision),
         gradient_accumulation_steps=settings.accumulate,
         log_with="tensorboard",
         project_dir=output_dir,
+        # The order of samples follows from seed and epoch alone, so that a resumed run continues it.
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=settings.seed),
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     _claim(output_dir, settings, resume, accelerator)
@@ -59,7 +66,8 @@ def train_backbone(
 
     torch.manual_seed(settings.seed)
     config = settings.model_config(**_found_in(train_windows))
-    model = SynthForgeModel(config).to(memory_format=torch.channels_last)
+    model = SynthForgeModel(config)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     _freeze_heads_without_labels(model, train_windows.labels)
     processor = SynthForgeImageProcessor.for_model(config, crop_scale=crop_scale)
     task = BackboneTask(config, processor, settings, window_settings, validation_windows, accelerator)
@@ -88,6 +96,7 @@ def train_backbone(
         processor.save_pretrained(output_dir)
         write_card(output_dir, dataset, settings, config, result, loop.progress, len(train_windows))
         (output_dir / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    accelerator.print(f"wrote {output_dir}: " + ", ".join(f"{name} {value:.3f}" for name, value in result.items()))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return result
@@ -117,12 +126,13 @@ class BackboneTask:
             window_settings.margin,
             processor.image_mean,
             processor.image_std,
+            canonical_depth=config.depth_focal is not None,
         )
 
     def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         return self.crops.augmented(batch, generator)
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: SynthForgeModel) -> dict[str, float]:
         return validate(model, self.validation_windows, self.crops, self.accelerator, self.batch_size)
 
 
@@ -149,7 +159,8 @@ def optimizer_for(model: SynthForgeModel, settings: TrainingSettings) -> torch.o
 def load_splits(dataset: str, validation_samples: int) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Return the training rows and the validation rows of a data set.
 
-    Where there is no split "validation" or "test", the last ``validation_samples`` rows (at most a tenth) are taken from "train".
+    Where there is no split "validation" or "test", the last ``validation_samples`` rows (at most a tenth) are taken
+    from "train".
     Raises UsageError when the data set cannot be loaded or is too small.
     """
     try:
@@ -177,6 +188,16 @@ def resolve_precision(wanted: str) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return "bf16" if amx is not None and amx() else "no"
+
+
+def _refuse_lone_process() -> None:
+    """Without MPI, ``accelerate launch --cpu --num_processes N`` starts one process that knows nothing of the others."""
+    if "MASTER_ADDR" in os.environ and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
+        sizes = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+        if not any(name in os.environ for name in sizes):
+            raise UsageError(
+                "accelerate launch starts several CPU processes only under MPI: use torchrun --nproc_per_node N instead"
+            )
 
 
 def _windows(
@@ -214,6 +235,7 @@ def _found_in(windows: Any) -> dict[str, Any]:
         depths = [depth_to_metres(windows[index]["depth"]) for index in chosen.tolist()]
         metres = np.concatenate([depth[depth > 0] for depth in depths])
         if len(metres):
+            found["depth_focal"] = CANONICAL_FOCAL if windows.canonical_depth else None
             found["depth_mean"] = round(float(np.median(metres)), 3)
             found["depth_scale"] = round(max(float(np.abs(metres - np.median(metres)).mean()), 0.01), 3)
     return found

@@ -2,11 +2,12 @@
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchmetrics.functional.classification import multiclass_stat_scores
 
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
+from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.augmentation import CropMaker
 
 OUTER_EYE_CORNERS = (36, 45)
@@ -14,17 +15,17 @@ OUTER_EYE_CORNERS = (36, 45)
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, windows: Dataset, crops: CropMaker, accelerator: Accelerator, batch_size: int
+    model: SynthForgeModel, windows: Dataset, crops: CropMaker, accelerator: Accelerator, batch_size: int
 ) -> dict[str, float]:
     """Measure a model on the nominal crops of ``windows``, shared between the processes.
 
-    Returns nme_interocular (percent of the outer eye corners' distance, 68 points), mean_f1 (percent, on the logit grid, background
-    left out), depth_abs_rel; each only where there are labels.
+    Returns nme_interocular (percent of the outer eye corners' distance, 68 points), mean_f1 (percent, on the logit
+    grid, background left out), depth_abs_rel; each only where there are labels.
     """
     model.eval()
     share = range(accelerator.process_index, len(windows), accelerator.num_processes)  # type: ignore[arg-type]
     device = accelerator.device
-    classes = model.config.num_labels
+    classes = len(model.config.id2label or ())
     landmark_sums = torch.zeros(2, dtype=torch.float64, device=device)
     depth_sums = torch.zeros(2, dtype=torch.float64, device=device)
     scores = torch.zeros(classes, 5, dtype=torch.int64, device=device)

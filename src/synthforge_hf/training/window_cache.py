@@ -1,7 +1,7 @@
 """Decoded windows in memory-mapped files, so that epochs after the first cost no decoding.
 
-One file per label under a folder named by the windows' fingerprint. Several processes fill it together; an interrupted filling is
-continued where it stopped.
+One file per label under a folder named by the windows' fingerprint. Several processes fill it together; an interrupted
+filling is continued where it stopped.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ class CachedWindows(Dataset):
     """
 
     def __init__(self, windows: FaceWindows, folder: Path) -> None:
-        self.windows, self.labels = windows, windows.labels
+        self.windows, self.labels, self.canonical_depth = windows, windows.labels, windows.canonical_depth
         self.folder = folder / windows.fingerprint
         self.arrays: dict[str, np.ndarray] = {}
         self.filled: np.ndarray = np.zeros(0, dtype=bool)

@@ -1,7 +1,16 @@
-"""Training samples as windows: the surroundings of one face, cut and decoded once, from which augmentation takes its crops.
+"""Training samples as windows: the surroundings of one face, cut and decoded once, from which augmentation takes its
+crops.
 
-A window is centred on the model's crop (``square_crop`` of the face box) and ``margin`` times as wide, so that shifted, turned
-and enlarged crops still find pixels. Labels that a data set does not have are simply left out.
+A window is centred on the model's crop (``square_crop`` of the face box) and ``margin`` times as wide, so that
+shifted, turned and enlarged crops still find pixels. Labels that a data set does not have are simply left out.
+
+How far away a face is cannot be seen in a crop of unknown focal length: a long lens far away and a short one near by
+show
+faces of the same size. So where the rows have ``intrinsics``, depth is stored for a canonical camera, one whose focal
+length
+is ``CANONICAL_FOCAL`` crop sides, as Metric3D does (Yin et al. 2023): z * CANONICAL_FOCAL * crop side / focal length,
+both in
+pixels. With a photo's focal length the image processor turns it back into metres.
 """
 
 from collections.abc import Mapping
@@ -20,6 +29,9 @@ from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.photos import cut_labels, cut_square, open_photo
 
 LABEL_COLUMNS = ("landmarks_2d", "segmentation", "depth")
+
+CANONICAL_FOCAL = 6.0
+"""Focal length of the canonical camera over the side of the crop: depths of about a metre for a whole face."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +57,10 @@ class WindowSettings:
 class FaceWindows(Dataset):
     """Windows of a ``datasets.Dataset`` with an ``image`` column and one or more of ``LABEL_COLUMNS``.
 
-    Items are dictionaries: image (S, S, 3) uint8; landmarks (P, 2) float32 in [0, 1] of the window; segmentation (S', S') uint8,
-    255 outside the photo; depth (D, D) uint16 in steps of 0.1 mm, 0 = none. Without landmarks the whole image counts as the crop.
+    Items are dictionaries: image (S, S, 3) uint8; landmarks (P, 2) float32 in [0, 1] of the window; segmentation (S',
+    S') uint8,
+    255 outside the photo; depth (D, D) uint16 in steps of 0.1 mm, 0 = none. Without landmarks the whole image counts
+    as the crop.
     Raises UsageError when a column is missing or has the wrong type.
     """
 
@@ -57,7 +71,9 @@ class FaceWindows(Dataset):
                 f"a training set needs a column 'image' and one or more of {', '.join(LABEL_COLUMNS)}; "
                 f"this one has {', '.join(rows.column_names)}"
             )
-        rows = rows.select_columns(["image", *self.labels]).with_format(None)
+        self.canonical_depth = "depth" in self.labels and "intrinsics" in rows.column_names
+        extra = ["intrinsics"] if self.canonical_depth else []
+        rows = rows.select_columns(["image", *self.labels, *extra]).with_format(None)
         for name in ("image", "segmentation", "depth"):
             if name in rows.column_names:
                 if not isinstance(rows.features[name], datasets.Image):
@@ -77,7 +93,7 @@ class FaceWindows(Dataset):
         return datasets.fingerprint.Hasher.hash([self.rows._fingerprint, asdict(self.settings), WINDOW_VERSION])
 
 
-WINDOW_VERSION = 1
+WINDOW_VERSION = 2
 """Raise when windows are cut differently, so that cached ones are not used any more."""
 
 
@@ -90,10 +106,11 @@ def cut_window(row: Mapping[str, Any], settings: WindowSettings) -> dict[str, np
         centre_x, centre_y, side = square_crop(face_box(points[None]), settings.crop_scale)[0]
     else:
         centre_x, centre_y, side = photo.width / 2, photo.height / 2, float(max(photo.size))
+    crop_side = side
     side *= settings.margin
     window = {"image": cut_square(photo, centre_x, centre_y, side, settings.image_pixels)}
     if points is not None:
-        window["landmarks"] = (points - np.float32([centre_x, centre_y])) / np.float32(side) + np.float32(0.5)
+        window["landmarks"] = ((points - (centre_x, centre_y)) / side + 0.5).astype(np.float32)
     for name, pixels, outside in (
         ("segmentation", settings.segmentation_pixels, IGNORED_CLASS),
         ("depth", settings.depth_pixels, 0),
@@ -102,6 +119,9 @@ def cut_window(row: Mapping[str, Any], settings: WindowSettings) -> dict[str, np
             labels = np.asarray(_open_column(row[name]))
             scale = labels.shape[1] / photo.width
             window[name] = cut_labels(labels, centre_x * scale, centre_y * scale, side * scale, pixels, outside)
+    if "depth" in window and row.get("intrinsics") is not None:
+        factor = CANONICAL_FOCAL * crop_side / float(row["intrinsics"][0][0])
+        window["depth"] = np.clip(np.rint(window["depth"] * factor), 0, 65535).astype(np.uint16)
     return window
 
 

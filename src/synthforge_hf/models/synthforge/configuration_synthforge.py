@@ -11,7 +11,8 @@ from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
 
 @strict
 class SynthForgeConfig(PreTrainedConfig):
-    r"""Sizes and losses of ``SynthForgeModel``. The defaults are the paper's (section 4.1); ``mini()`` trains on two CPU cores.
+    r"""Sizes and losses of ``SynthForgeModel``. The defaults are the paper's (section 4.1); ``mini()`` trains on two
+    CPU cores.
 
     image_size (`int`, defaults to 256):
         Side of the square input crop, pixels.
@@ -23,8 +24,8 @@ class SynthForgeConfig(PreTrainedConfig):
         Channels of the feature map that all heads read.
     segmentation_widths, depth_widths (`tuple[int, ...]`):
         Channels of the head UNets at each level. One level makes a plain double convolution.
-    landmark_stem_kernel (`int`, defaults to 7), landmark_channels (`int`, defaults to 64), hourglass_stacks (`int`, defaults to 2),
-    hourglass_levels (`int`, defaults to 4), heatmap_size (`int`, defaults to 64):
+    landmark_stem_kernel (`int`, defaults to 7), landmark_channels (`int`, defaults to 64), hourglass_stacks (`int`,
+    defaults to 2), hourglass_levels (`int`, defaults to 4), heatmap_size (`int`, defaults to 64):
         The landmark head: one stride-2 convolution, pooling down to ``heatmap_size``, then stacked hourglasses.
     num_landmarks (`int`, defaults to 68):
         Number of landmarks.
@@ -32,6 +33,9 @@ class SynthForgeConfig(PreTrainedConfig):
         Segmentation classes; CelebAMask-HQ's 19 unless given.
     depth_mean, depth_scale (`float`):
         The network's depth output is ``depth_mean + depth_scale * raw`` metres.
+    depth_focal (`float`, *optional*):
+        Focal length, in sides of the crop, of the camera for which the depth output holds; with a photo's focal length
+        the image processor turns it into metres of that photo. None: the output is in metres as it is.
     landmark_loss (`"l2" | "l1" | "smooth_l1" | "wing"`):
         On coordinates in [-1, 1], averaged over points, coordinates and stacks.
     heatmap_sigma (`float`, defaults to 1.0):
@@ -59,6 +63,7 @@ class SynthForgeConfig(PreTrainedConfig):
     num_landmarks: int = 68
     depth_mean: float | int = 1.2
     depth_scale: float | int = 0.1
+    depth_focal: float | int | None = None
     landmark_loss: Literal["l2", "l1", "smooth_l1", "wing"] = "l2"
     heatmap_sigma: float | int = 1.0
     segmentation_loss: Literal["cross_entropy", "cross_entropy_dice"] = "cross_entropy"
@@ -118,7 +123,7 @@ class SynthForgeConfig(PreTrainedConfig):
 MINI: dict[str, Any] = {
     "image_size": 128,
     "stem_stride": 2,
-    "encoder_widths": (16, 64, 96, 128, 128),
+    "encoder_widths": (16, 32, 64, 128, 128),
     "feature_channels": 32,
     "segmentation_widths": (32,),
     "depth_widths": (8,),
@@ -129,7 +134,7 @@ MINI: dict[str, Any] = {
     "heatmap_size": 32,
     "landmark_loss": "l1",
     "landmark_weight": 10.0,
-    "heatmap_weight": 0.1,
+    "heatmap_weight": 0.5,
     "segmentation_loss": "cross_entropy_dice",
     "depth_weight": 0.2,
 }

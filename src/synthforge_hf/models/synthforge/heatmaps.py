@@ -1,4 +1,5 @@
-"""Landmarks to heatmaps and back. Coordinates are in [0, 1] of the crop; the centre of cell i of n lies at (i + 0.5) / n."""
+"""Landmarks to heatmaps and back. Coordinates are in [0, 1] of the crop; the centre of cell i of n lies at (i + 0.5) /
+n."""
 
 import torch
 from torch import Tensor

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -21,17 +21,23 @@ from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeC
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeOutput
 from synthforge_hf.models.synthforge.photos import cut_square, open_photo
 
+TYPICAL_FOCAL = 1.2
+"""Focal length over the larger side of a photo that says nothing about its lens: 43 mm on full frame."""
+
 MAXIMUM_MASK_SIDE = 1024
 """Logits are enlarged smoothly up to this side; masks of larger faces repeat its pixels."""
 
 
-class SynthForgeImageProcessorKwargs(ImagesKwargs, total=False):  # type: ignore[call-arg]
+class SynthForgeImageProcessorKwargs(ImagesKwargs, total=False):
     r"""
     crop_scale (`float`, *optional*):
         The model sees a square of ``crop_scale`` times the face box's larger side.
+    depth_focal (`float`, *optional*):
+        Focal length, in sides of the crop, of the camera that the model's depth is meant for; see ``SynthForgeConfig``.
     """
 
     crop_scale: float
+    depth_focal: float | None
 
 
 @dataclass(frozen=True)
@@ -49,30 +55,33 @@ class SynthForgeImageProcessor(PilBackend):
     """Cuts one square crop per face (Pillow, antialiased, black outside the photo) and normalises it."""
 
     valid_kwargs = SynthForgeImageProcessorKwargs
-    model_input_names = ["pixel_values"]
+    model_input_names = ["pixel_values"]  # noqa: RUF012
 
-    size = {"height": 256, "width": 256}
+    size = {"height": 256, "width": 256}  # noqa: RUF012
     crop_scale = 1.35
+    depth_focal = None
     resample = PILImageResampling.BILINEAR
     do_resize = True
     do_rescale = True
     do_normalize = True
     do_convert_rgb = True
-    image_mean = [0.5, 0.5, 0.5]
-    image_std = [0.5, 0.5, 0.5]
+    image_mean: ClassVar[list[float]] = [0.5, 0.5, 0.5]
+    image_std: ClassVar[list[float]] = [0.5, 0.5, 0.5]
 
     @classmethod
     def for_model(cls, config: SynthForgeConfig, crop_scale: float = 1.35) -> Self:
         """Return the processor that fits a model's input size."""
-        return cls(size={"height": config.image_size, "width": config.image_size}, crop_scale=crop_scale)
+        settings: dict[str, Any] = {"crop_scale": crop_scale, "depth_focal": config.depth_focal}
+        return cls(size={"height": config.image_size, "width": config.image_size}, **settings)
 
     def preprocess(self, images: Any, boxes: Any = None, **kwargs: Any) -> BatchFeature:
         """Cut and normalise one crop per face.
 
-        images: one photo or a list: path, PIL image, or array (H, W[, C]) or (C, H, W); any size and mode. EXIF orientation is applied.
+        images: one photo or a list: path, PIL image, or array (H, W[, C]) or (C, H, W); any size and mode. EXIF
+        orientation is applied.
         boxes: for one photo (4,) or (N, 4), for a list of photos a list of such (or None for a photo without boxes):
-            x0, y0, x1, y1 of faces as ``face_box`` defines them, continuous pixels of the upright photo. None: the whole photo is
-            one crop, widened to a square with black.
+            x0, y0, x1, y1 of faces as ``face_box`` defines them, continuous pixels of the upright photo. None: the
+            whole photo is one crop, widened to a square with black.
         Returns ``pixel_values`` (F, 3, S, S) float32, faces in the order of photos and boxes.
         Raises SynthForgeError for a photo that cannot be read and UsageError for boxes that make no sense.
         """
@@ -108,17 +117,21 @@ class SynthForgeImageProcessor(PilBackend):
         boxes: Any = None,
         crop_scale: float | None = None,
         masks: bool = True,
+        focal_lengths: Any = None,
     ) -> list[dict[str, Any]]:
         """Bring a model's outputs back to the pixels of the photos.
 
-        outputs: of the model for ``preprocess(photos, boxes)``. target_sizes: (height, width) of the upright photo, or a list of them.
-        boxes: the same as were given to ``preprocess``. masks: False leaves segmentation and depth out.
+        outputs: of the model for ``preprocess(photos, boxes)``. target_sizes: (height, width) of the upright photo, or
+        a list of them. boxes: the same as were given to ``preprocess``. masks: False leaves segmentation and depth out.
+        focal_lengths: pixels, one number or one per photo, for depth in metres; by default ``TYPICAL_FOCAL`` times the
+        photo's larger side, which leaves the shape of the face right and its distance a guess.
         Returns one dictionary per face, in the order of the batch:
             photo: number of the photo. box: (4,) float64 of the caller, or None.
             crop: (4,) float64 x0, y0, x1, y1 of the square that the model saw.
             landmarks: (P, 2) float32 continuous pixels of the photo.
             segmentation: (H, W) uint8 class ids at the photo's size, 0 outside the crop.
-            depth: (H, W) float32 metres, planar z, at the photo's size, 0 outside the crop and where the segmentation is background.
+            depth: (H, W) float32 metres, planar z, at the photo's size, 0 outside the crop and where the segmentation
+            is background.
         Raises UsageError when sizes, boxes and outputs do not belong together.
         """
         sizes = np.atleast_2d(np.asarray(target_sizes, dtype=np.int64))
@@ -129,6 +142,9 @@ class SynthForgeImageProcessor(PilBackend):
         faces = _faces(photo_sizes, per_photo, scale)
         if len(faces) != len(outputs.landmarks):
             raise UsageError(f"{len(outputs.landmarks)} outputs but {len(faces)} boxes: give the boxes of preprocess")
+        if focal_lengths is None:
+            focal_lengths = [TYPICAL_FOCAL * max(size) for size in photo_sizes]
+        focal = np.broadcast_to(np.asarray(focal_lengths, dtype=np.float64), len(photo_sizes))
         results = []
         for row, face in enumerate(faces):
             corner = np.array([face.centre_x, face.centre_y]) - 0.5 * face.side
@@ -141,6 +157,8 @@ class SynthForgeImageProcessor(PilBackend):
             }
             if masks:
                 result["segmentation"], result["depth"] = _masks(outputs, row, face, photo_sizes[face.photo])
+                if self.depth_focal is not None:
+                    result["depth"] *= np.float32(focal[face.photo] / (face.side * self.depth_focal))
             results.append(result)
         return results
 
@@ -200,7 +218,8 @@ def _masks(outputs: SynthForgeOutput, row: int, face: _Face, size: tuple[int, in
     metres = _enlarge(outputs.depth[row], side)[0].cpu().numpy()
     metres = np.where(classes > 0, metres, np.float32(0))
     width, height = size
-    # A photo pixel's centre, in pixels of the enlarged square, is (x - corner) * side / face.side: read the nearest there.
+    # A photo pixel's centre, in pixels of the enlarged square, is (x - corner) * side / face.side: read the nearest
+    # there.
     left, top = face.centre_x - 0.5 * face.side, face.centre_y - 0.5 * face.side
     columns = slice(max(int(np.ceil(left - 0.5)), 0), min(int(np.ceil(left + face.side - 0.5)), width))
     rows = slice(max(int(np.ceil(top - 0.5)), 0), min(int(np.ceil(top + face.side - 0.5)), height))

@@ -1,6 +1,7 @@
 """The two building blocks of the paper's model: UNet (Ronneberger et al. 2015) and hourglass (Newell et al. 2016)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ class DoubleConv(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """UNet with max pooling down, bilinear upsampling, skip connections by concatenation and a 1x1 convolution at the end.
+    """UNet with max pooling down, bilinear upsampling, skip connections by concatenation and a 1x1 convolution at the
+    end.
 
     widths: channels per level from full resolution down; ``len(widths) - 1`` halvings. With the widths
     (64, 128, 256, 512, 512) it is the paper's of 17.3M parameters.
@@ -35,7 +37,7 @@ class UNet(nn.Module):
     def __init__(self, inputs: int, outputs: int, widths: Sequence[int]) -> None:
         super().__init__()
         self.entry = DoubleConv(inputs, widths[0])
-        self.down = nn.ModuleList(DoubleConv(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList(DoubleConv(a, b) for a, b in pairwise(widths))
         self.up = nn.ModuleList()
         below = widths[-1]
         for level in reversed(range(len(widths) - 1)):

@@ -26,7 +26,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def landmark_loss(predicted: Tensor, target: Tensor, mask: Tensor, kind: str) -> Tensor:
     """Distance of landmarks, averaged over points and coordinates.
 
-    predicted, target: (B, P, 2) in [0, 1]; the loss is taken in [-1, 1] as in the paper. mask: (B, P) bool, points that count.
+    predicted, target: (B, P, 2) in [0, 1]; the loss is taken in [-1, 1] as in the paper. mask: (B, P) bool, points
+    that count.
     """
     difference = 2.0 * (predicted - target).abs()
     if kind == "l2":
@@ -52,11 +53,13 @@ def heatmap_loss(logits: Tensor, target: Tensor, mask: Tensor, sigma: float) -> 
     logits: (B, P, H, W). target: (B, P, 2) in [0, 1]. mask: (B, P) bool. sigma: the Gaussian's width in cells.
     """
     height, width = logits.shape[-2:]
-    log_heatmaps = logits.float().flatten(2).log_softmax(dim=-1).view(logits.shape)
+    logits = logits.float()
     target_x = gaussian_marginals(target[..., 0], width, sigma)
     target_y = gaussian_marginals(target[..., 1], height, sigma)
-    values = -torch.einsum("bphw,bph,bpw->bp", log_heatmaps, target_y, target_x)
-    return masked_mean(values, mask)
+    # The target sums to 1, so its cross-entropy needs the logits under it and one normaliser, not all
+    # log-probabilities.
+    under_target = torch.einsum("bphw,bph,bpw->bp", logits, target_y, target_x)
+    return masked_mean(logits.flatten(2).logsumexp(dim=-1) - under_target, mask)
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
@@ -84,5 +87,6 @@ def segmentation_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
 
 
 def depth_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """L1 distance where there is a surface. predicted, target: (B, 1, H, W), same unit; target 0 where there is none."""
+    """L1 distance where there is a surface. predicted, target: (B, 1, H, W), same unit; target 0 where there is
+    none."""
     return masked_mean((predicted.float() - target).abs(), target > 0)

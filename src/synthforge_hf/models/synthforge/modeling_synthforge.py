@@ -30,11 +30,11 @@ class SynthForgeOutput(ModelOutput):
 
     loss: Tensor | None = None
     losses: dict[str, Tensor] | None = None
-    landmarks: Tensor | None = None
-    landmark_heatmaps: Tensor | None = None
-    segmentation_logits: Tensor | None = None
-    depth: Tensor | None = None
-    features: Tensor | None = None
+    landmarks: Tensor = None  # type: ignore[assignment]
+    landmark_heatmaps: Tensor = None  # type: ignore[assignment]
+    segmentation_logits: Tensor = None  # type: ignore[assignment]
+    depth: Tensor = None  # type: ignore[assignment]
+    features: Tensor = None  # type: ignore[assignment]
 
 
 class LandmarkHead(nn.Module):
@@ -71,8 +71,8 @@ class SynthForgePreTrainedModel(PreTrainedModel):
     config: SynthForgeConfig
     base_model_prefix = "synthforge"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
-    _no_split_modules = ["UNet", "LandmarkHead"]
+    input_modalities = ("image",)  # type: ignore[assignment]
+    _no_split_modules = ["UNet", "LandmarkHead"]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -95,7 +95,7 @@ class SynthForgeModel(SynthForgePreTrainedModel):
             self.stem = ConvNormAct(config.num_channels, inputs, kernel=5, stride=2)
         self.encoder = UNet(inputs, config.feature_channels, config.encoder_widths)
         self.landmark_head = LandmarkHead(config)
-        self.segmentation_head = UNet(config.feature_channels, config.num_labels, config.segmentation_widths)
+        self.segmentation_head = UNet(config.feature_channels, len(config.id2label or ()), config.segmentation_widths)
         self.depth_head = UNet(config.feature_channels, 1, config.depth_widths)
         self.post_init()
 
@@ -120,7 +120,8 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         size = self.config.image_size
         if pixel_values.ndim != 4 or pixel_values.shape[-2:] != (size, size):
             raise ValueError(f"pixel_values must have shape (B, 3, {size}, {size}), got {tuple(pixel_values.shape)}")
-        # Convolutions on CPU and tensor cores are fastest with channels last; the layout follows the input through the net.
+        # Convolutions on CPU and tensor cores are fastest with channels last; the layout follows the input through the
+        # net.
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         features = self.encoder(self.stem(pixel_values))
         heatmap_logits = self.landmark_head(features)

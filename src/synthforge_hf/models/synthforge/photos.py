@@ -1,7 +1,7 @@
 """Photos as people have them, to square crops as models need them.
 
-Photos may be of any size and mode (grey, palette, alpha, CMYK, 16 bit) and carry an EXIF orientation. They are cut first and
-converted afterwards, so a face in a large photo costs no more than its crop.
+Photos may be of any size and mode (grey, palette, alpha, CMYK, 16 bit) and carry an EXIF orientation. They are cut
+first and converted afterwards, so a face in a large photo costs no more than its crop.
 """
 
 import io
@@ -26,7 +26,8 @@ EXIF_ORIENTATION = 0x0112
 def open_photo(source: Any, name: str | None = None) -> Image.Image:
     """Return an upright PIL image of any mode.
 
-    source: path, http(s) address, bytes, PIL image, numpy array or torch tensor. Arrays are (H, W), (H, W, C) or (C, H, W) with 1, 3
+    source: path, http(s) address, bytes, PIL image, numpy array or torch tensor. Arrays are (H, W), (H, W, C) or (C,
+    H, W) with 1, 3
     or 4 channels: uint8, uint16 (full range), bool, or float in [0, 1]. name: what to call the photo in messages.
     Raises SynthForgeError when it cannot be read as an image or is larger than ``MAXIMUM_PIXELS``.
     """
@@ -74,7 +75,7 @@ def cut_square(image: Image.Image, centre_x: float, centre_y: float, side: float
     part = to_rgb(image.crop(visible))
     part = part.crop((left - visible[0], top - visible[1], right - visible[0], bottom - visible[1]))
     box = (x0 - left, y0 - top, x0 - left + side, y0 - top + side)
-    return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return np.array(part.resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
 def cut_labels(
@@ -82,7 +83,8 @@ def cut_labels(
 ) -> np.ndarray:
     """Read (H, W) labels at the centres of a square's cells, never blending; returns (size, size) of the same dtype.
 
-    centre_x, centre_y, side: continuous pixels of ``labels``. outside: the value of cells whose centre is not in the array.
+    centre_x, centre_y, side: continuous pixels of ``labels``. outside: the value of cells whose centre is not in the
+    array.
     """
     steps = (np.arange(size) + 0.5) / size - 0.5
     columns = np.floor(centre_x + side * steps).astype(np.int64)

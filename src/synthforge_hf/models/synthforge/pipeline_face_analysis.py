@@ -1,6 +1,6 @@
 """``pipeline("face-analysis")``: photos in, faces with box, landmarks, parsing mask and depth out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -24,21 +24,24 @@ class FaceAnalysisPipeline(Pipeline):
     """Finds faces (unless the caller says where they are) and analyses each.
 
     Parameters, at construction or per call:
-        boxes (per call): face boxes x0, y0, x1, y1 in pixels of the upright photo: (4,) or (N, 4) for one photo, a list of such
+        boxes (per call): face boxes x0, y0, x1, y1 in pixels of the upright photo: (4,) or (N, 4) for one photo, a
+        list of such
             for a list of photos, None in that list for "detect". Detected with the embedded face detector unless given.
         batch_size: faces per run of the model (16).
-        refine: look a second time at the crop that the first look's landmarks give (True). Costs a second run; a box that is a tenth
+        refine: look a second time at the crop that the first look's landmarks give (True). Costs a second run; a box
+        that is a tenth
             off then hardly matters.
         flip_test: average with the mirrored crop (False). Costs a second run per look, gains a little accuracy.
-        detector: a callable, PIL image -> list of (box, score), to use instead of the embedded one (at construction only).
+        detector: a callable, PIL image -> list of (box, score), to use instead of the embedded one (at construction
+        only).
     """
 
     task_name = "face-analysis"
-    default_input_names = "images"
-    _load_processor = False
-    _load_image_processor = True
-    _load_feature_extractor = False
-    _load_tokenizer = False
+    default_input_names = "images"  # type: ignore[assignment]
+    _load_processor = False  # type: ignore[assignment]
+    _load_image_processor = True  # type: ignore[assignment]
+    _load_feature_extractor = False  # type: ignore[assignment]
+    _load_tokenizer = False  # type: ignore[assignment]
 
     def __init__(self, *args: Any, detector: Any = None, **kwargs: Any) -> None:
         kwargs.setdefault("batch_size", 16)
@@ -46,13 +49,14 @@ class FaceAnalysisPipeline(Pipeline):
         self._detector = detector
 
     def __call__(self, images: Any, boxes: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Analyse one photo (-> list of faces), a list of photos (-> list of lists), or any other iterable (-> iterator of lists).
+        """Analyse one photo (-> list of faces), a list of photos (-> list of lists), or any other iterable (->
+        iterator of lists).
 
         A photo is a path, an address, a PIL image or an array; see ``open_photo``. Every face is a dictionary:
             box: [x0, y0, x1, y1] floats; score: of the detector, 1.0 for the caller's boxes.
             landmarks: (68, 2) float32, continuous pixels of the upright photo.
-            segmentation: (H, W) uint8 class ids (``model.config.id2label``) at the photo's size, 0 outside the face's crop.
-            depth: (H, W) float32 metres, 0 where there is none.
+            segmentation: (H, W) uint8 class ids (``model.config.id2label``) at the photo's size, 0 outside the face's
+            crop. depth: (H, W) float32 metres, 0 where there is none.
         Raises SynthForgeError for a photo that cannot be read.
         """
         batch_size = kwargs.pop("batch_size", self._batch_size)
@@ -76,9 +80,9 @@ class FaceAnalysisPipeline(Pipeline):
         forward = {name: value for name, value in (("refine", refine), ("flip_test", flip_test)) if value is not None}
         return {}, forward, {}
 
-    def preprocess(self, photo: Any, boxes: Any = None) -> dict[str, Any]:
+    def preprocess(self, input_: Any, boxes: Any = None) -> dict[str, Any]:  # type: ignore[override]
         """Open one photo and find its faces: photo, boxes (N, 4) and scores (N,)."""
-        image = open_photo(photo)
+        image = open_photo(input_)
         if boxes is None:
             found = self.detector(to_rgb(image))
             located = np.array([box for box, _ in found], dtype=np.float64).reshape(-1, 4)
@@ -87,14 +91,16 @@ class FaceAnalysisPipeline(Pipeline):
         located = located.reshape(0, 4) if located.size == 0 else np.atleast_2d(located)
         return {"photo": image, "boxes": located, "scores": [1.0] * len(located)}
 
-    def _forward(self, model_inputs: dict[str, Tensor], flip_test: bool = False) -> SynthForgeOutput:
+    def _forward(  # type: ignore[override]
+        self, model_inputs: dict[str, Tensor], flip_test: bool = False
+    ) -> SynthForgeOutput:
         pixel_values = model_inputs["pixel_values"].to(self.model.dtype)
         output = self.model(pixel_values=pixel_values)
         if not flip_test:
             return output
-        return average(output, mirror(self.model(pixel_values=pixel_values.flip(-1)), self.model.config.id2label))
+        return average(output, mirror(self.model(pixel_values=pixel_values.flip(-1)), self.model.config.id2label or {}))
 
-    def postprocess(self, model_outputs: dict[str, Any]) -> Face:
+    def postprocess(self, model_outputs: dict[str, Any]) -> Face:  # type: ignore[override]
         """One face as the user gets it."""
         keys = ("box", "score", "landmarks", "segmentation", "depth")
         return {key: model_outputs[key] for key in keys}
@@ -140,13 +146,14 @@ class FaceAnalysisPipeline(Pipeline):
         """Run the model once on one crop per face."""
         photos = [images[owner] for owner in owners]
         single = [box[None] for box in boxes]
-        inputs = self.image_processor(photos, single, return_tensors="pt")
+        processor: Any = self.image_processor
+        inputs = processor(photos, single, return_tensors="pt")
         output = self.forward({"pixel_values": inputs["pixel_values"]}, flip_test=flip_test)
         sizes = [(photo.height, photo.width) for photo in photos]
-        return self.image_processor.post_process(output, sizes, single, masks=masks)
+        return processor.post_process(output, sizes, single, masks=masks)
 
 
-def mirror(output: SynthForgeOutput, id2label: dict[int, str]) -> SynthForgeOutput:
+def mirror(output: SynthForgeOutput, id2label: Mapping[Any, str]) -> SynthForgeOutput:
     """Turn the output for a mirrored crop into one for the crop itself: flipped, left and right exchanged."""
     order = torch.as_tensor(MIRRORED_LANDMARKS, device=output.landmarks.device)
     landmarks = output.landmarks[:, order] * output.landmarks.new_tensor([-1.0, 1.0])

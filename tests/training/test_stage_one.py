@@ -1,0 +1,207 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from drawn_faces import draw_face, drawn_data_set, encode
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel
+
+import synthforge_hf.models.registration as registration
+from synthforge_hf.annotation.face_box import face_box
+from synthforge_hf.errors import UsageError
+from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
+from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
+from synthforge_hf.training.settings import TrainingSettings, read_settings
+from synthforge_hf.training.stage_one import load_splits, train_backbone
+from synthforge_hf.training.validation import mean_f1, normalised_mean_errors
+from synthforge_hf.training.window_cache import CachedWindows
+from synthforge_hf.training.windows import FaceWindows, WindowSettings, cut_window
+
+TINY = {
+    "image_size": 64,
+    "encoder_widths": [8, 16],
+    "feature_channels": 8,
+    "segmentation_widths": [8],
+    "depth_widths": [4],
+    "landmark_channels": 16,
+    "hourglass_stacks": 1,
+    "hourglass_levels": 2,
+    "heatmap_size": 16,
+}
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn_data_set(tmp_path_factory.mktemp("drawn") / "faces", train=16, validation=5)
+
+
+def settings(folder: Path, **changes: object) -> TrainingSettings:
+    values = {
+        "preset": "mini",
+        "model": TINY,
+        "epochs": 3,
+        "batch_size": 8,
+        "accumulate": 1,
+        "learning_rate": 1e-3,
+        "mixed_precision": "no",
+        "cache_folder": str(folder / "cache"),
+    }
+    return TrainingSettings(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_training_writes_a_folder_that_the_auto_classes_load(data_set: Path, tmp_path: Path) -> None:
+    registration.register_when_imported()
+    metrics = train_backbone(str(data_set), tmp_path / "run", settings(tmp_path))
+    assert set(metrics) == {"nme_interocular", "mean_f1", "depth_abs_rel"}
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    model, processor = (auto.from_pretrained(tmp_path / "run") for auto in (AutoModel, AutoImageProcessor))
+    # Depths were drawn between 1 and 2.6 m; the model starts in their middle.
+    assert 1.4 < model.config.depth_mean < 2.0
+    assert processor.size == {"height": 64, "width": 64}
+    image, points, _, _ = draw_face(99)
+    inputs = processor(image, face_box(points[None])[0], return_tensors="pt")
+    with torch.no_grad():
+        output = model.eval()(**inputs)
+    face = processor.post_process(output, (160, 160), face_box(points[None])[0])[0]
+    assert face["landmarks"].shape == (68, 2)
+    assert "nme_interocular" in (tmp_path / "run" / "README.md").read_text()
+    with pytest.raises(UsageError, match="--resume"):
+        train_backbone(str(data_set), tmp_path / "run", settings(tmp_path))
+    with pytest.raises(UsageError, match="learning_rate"):
+        train_backbone(str(data_set), tmp_path / "run", settings(tmp_path, learning_rate=0.1), resume=True)
+
+
+def test_missing_labels_are_left_out(data_set: Path, tmp_path: Path) -> None:
+    train, validation = load_splits(str(data_set), 100)
+    folder = tmp_path / "only_masks"
+    for name, rows in (("train", train), ("validation", validation)):
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        rows.remove_columns(["landmarks_2d", "depth"]).to_parquet(folder / "data" / f"{name}-00000-of-00001.parquet")
+    metrics = train_backbone(str(folder), tmp_path / "run", settings(tmp_path, epochs=1, cache=False))
+    assert set(metrics) == {"mean_f1"}
+
+
+def test_two_processes_train_together(data_set: Path, tmp_path: Path, repository: Path) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump({"preset": "mini", "model": TINY, "epochs": 2, "batch_size": 4, "accumulate": 1}))
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"),
+        *(str(repository / "examples" / "train.py"), "--dataset", str(data_set), "--config", str(config)),
+        *("--output-dir", str(tmp_path / "run")),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    # 16 samples in batches of 2 x 4, twice.
+    assert "4 steps" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_mistake_in_the_settings_is_one_clear_line(tmp_path: Path, repository: Path) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text("preset: mini\nbatchsize: 8\n")
+    command = [
+        sys.executable,
+        str(repository / "examples" / "train.py"),
+        "--dataset",
+        "x",
+        "--output-dir",
+        str(tmp_path),
+    ]
+    result = subprocess.run(
+        [*command, "--config", str(config)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.strip().splitlines() == [
+        line for line in result.stderr.strip().splitlines() if line.startswith("error: unknown key batchsize")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"max_minutes": -1}, "max_minutes"),
+        ({"crop_scale": 0.5}, "crop_scale"),
+        ({"preset": "huge"}, "preset"),
+        ({"augmentation": {"geometry": {"scale": [1.3, 0.8]}}}, "scale"),
+    ],
+)
+def test_impossible_settings_are_refused(tmp_path: Path, mapping: dict, message: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(mapping))
+    with pytest.raises(UsageError, match=message):
+        read_settings(path)
+
+
+@pytest.mark.parametrize("model", [{"encoder_width": [1]}, {"image_size": 100}, {"image_size": "large"}])
+def test_impossible_models_are_refused(model: dict) -> None:
+    with pytest.raises(UsageError):
+        TrainingSettings(preset="mini", model=model).model_config()
+
+
+@pytest.mark.parametrize("name", ["mini", "paper"])
+def test_the_shipped_settings_are_valid(repository: Path, name: str) -> None:
+    chosen = read_settings(repository / "examples" / "configs" / f"{name}.yaml")
+    assert chosen.preset == name
+    assert isinstance(chosen.model_config(), SynthForgeConfig)
+
+
+def test_a_data_set_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot load the data set"):
+        load_splits(str(tmp_path / "nothing"), 10)
+
+
+def test_windows_put_points_and_labels_where_the_image_shows_them() -> None:
+    image, points, segmentation, depth = draw_face(3)
+    row = {
+        "image": encode(image),
+        "landmarks_2d": points.tolist(),
+        "segmentation": encode(Image.fromarray(segmentation)),
+        "depth": encode(Image.fromarray(depth)),
+    }
+    window = cut_window(row, WindowSettings.for_model(64, 1.35))
+    assert window["image"].shape == (112, 112, 3)
+    assert window["segmentation"].dtype == np.uint8
+    assert window["depth"].shape == (56, 56)
+    for eye in (slice(36, 42), slice(42, 48)):
+        x, y = (window["landmarks"][eye].mean(axis=0) * 112).astype(int)
+        assert window["segmentation"][y, x] in (4, 5)
+        assert window["image"][y, x].min() > 220
+        assert window["depth"][y // 2, x // 2] > 9000
+    assert (window["segmentation"] == IGNORED_CLASS).any()
+
+
+def test_cached_windows_are_the_same_and_are_filled_once(data_set: Path, tmp_path: Path) -> None:
+    rows, _ = load_splits(str(data_set), 100)
+    windows = FaceWindows(rows, WindowSettings.for_model(32, 1.35))
+    cached = CachedWindows(windows, tmp_path)
+    cached.prepare()
+    cached.fill(process=0, processes=2)
+    assert cached.filled.sum() == 8
+    again = CachedWindows(FaceWindows(rows, WindowSettings.for_model(32, 1.35)), tmp_path)
+    again.prepare()
+    done: list[int] = []
+    again.fill(process=1, processes=2, progress=lambda indices: (done.append(index) or index for index in indices))
+    assert done == list(range(1, 16, 2))
+    for index in (0, 7, 15):
+        assert all(np.array_equal(windows[index][name], again[index][name]) for name in windows[index])
+
+
+def test_a_set_without_images_or_labels_is_refused(data_set: Path) -> None:
+    rows, _ = load_splits(str(data_set), 100)
+    for columns in (["image"], ["segmentation", "depth"]):
+        with pytest.raises(UsageError, match="column"):
+            FaceWindows(rows.select_columns(columns), WindowSettings.for_model(32, 1.35))
+
+
+def test_metrics_on_known_numbers() -> None:
+    target = torch.zeros(1, 68, 2)
+    target[0, 45] = torch.tensor([0.5, 0.0])
+    assert normalised_mean_errors(target + torch.tensor([0.0, 0.05]), target).item() == pytest.approx(0.1)
+    scores = torch.tensor([[50, 0, 0, 0, 50], [8, 2, 0, 2, 10], [0, 0, 90, 0, 0], [3, 1, 0, 3, 6]])
+    assert mean_f1(scores) == pytest.approx((0.8 + 0.6) / 2)
