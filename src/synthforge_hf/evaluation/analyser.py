@@ -82,25 +82,42 @@ class FaceAnalyser:
         return np.array([face["landmarks"] for face in faces]).reshape(-1, self.model.config.num_landmarks, 2)
 
     def analyse(
-        self, photos: Sequence[Image.Image], boxes: Sequence[np.ndarray] | None, masks: bool = True
+        self,
+        photos: Sequence[Image.Image],
+        boxes: Sequence[np.ndarray] | None,
+        masks: bool = True,
+        focal_lengths: Sequence[float] | None = None,
     ) -> list[dict[str, Any]]:
         """Return one dictionary per face, as ``SynthForgeImageProcessor.post_process`` describes them.
 
         photos: upright Pillow images. boxes: per photo (N, 4) face boxes, or None: every whole photo is one crop.
         masks: whether to make segmentation and depth, which are as large as the photo.
+        focal_lengths: per photo in pixels, for depth in metres; a typical lens is assumed without.
         """
         used = None if boxes is None else [np.asarray(each, np.float64).reshape(-1, 4) for each in boxes]
-        faces = self._look(photos, used, masks and not (self.refine and used is not None))
+        faces = self._look(photos, used, masks and not (self.refine and used is not None), focal_lengths)
         if self.refine and used is not None and faces:
             again = face_box(np.stack([face["landmarks"] for face in faces]))
-            faces = self._look(photos, np.split(again, np.cumsum([len(each) for each in used])[:-1]), masks)
+            faces = self._look(
+                photos, np.split(again, np.cumsum([len(each) for each in used])[:-1]), masks, focal_lengths
+            )
         return faces
 
-    def _look(self, photos: Sequence[Image.Image], boxes: list[np.ndarray] | None, masks: bool) -> list[dict[str, Any]]:
+    def _look(
+        self,
+        photos: Sequence[Image.Image],
+        boxes: list[np.ndarray] | None,
+        masks: bool,
+        focal_lengths: Sequence[float] | None,
+    ) -> list[dict[str, Any]]:
         """One pass of the model over all faces."""
         sizes = [(photo.height, photo.width) for photo in photos]
         pixels = self.processor.preprocess(list(photos), boxes, return_tensors="pt")["pixel_values"]
-        return self.processor.post_process(self._forward(pixels), sizes, boxes, masks=masks) if len(pixels) else []
+        if not len(pixels):
+            return []
+        return self.processor.post_process(
+            self._forward(pixels), sizes, boxes, masks=masks, focal_lengths=focal_lengths
+        )
 
     @torch.inference_mode()
     def _forward(self, pixels: Tensor) -> SynthForgeOutput:

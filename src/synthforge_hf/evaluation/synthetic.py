@@ -57,7 +57,8 @@ def evaluate_synthetic(
     points, truths, names = [], [], []
     for row in track(islice(data, count), total=count, description="synthforge", disable=quiet):
         sample = decode_row(row)
-        result = analyser.analyse([Image.fromarray(sample.image)], [face_box(sample.landmarks_2d[None])])[0]
+        photo, boxes = Image.fromarray(sample.image), face_box(sample.landmarks_2d[None])
+        result = analyser.analyse([photo], [boxes], focal_lengths=[float(sample.intrinsics[0, 0])])[0]
         names.append(sample.sample_id)
         if analyser.model.config.num_landmarks == 68:
             points.append(result["landmarks"])

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) float vertices, (F, 3) faces counter-clockwise from outside -> (V, 3) float32 unit normals, weighted by area.
+    """(V, 3) float vertices, (F, 3) faces counter-clockwise from outside -> (V, 3) float32 normals, weighted by area.
 
     A vertex without area around it gets (0, 0, 1).
     """

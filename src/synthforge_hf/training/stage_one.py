@@ -191,7 +191,7 @@ def resolve_precision(wanted: str) -> str:
 
 
 def _refuse_lone_process() -> None:
-    """Without MPI, ``accelerate launch --cpu --num_processes N`` starts one process that knows nothing of the others."""
+    """Without MPI, ``accelerate launch --cpu --num_processes N`` starts one process that knows of no other."""
     if "MASTER_ADDR" in os.environ and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
         sizes = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
         if not any(name in os.environ for name in sizes):
