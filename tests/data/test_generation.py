@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import psutil
 import pytest
 from reference_data import NUM_SAMPLES, RESOLUTION, SHARD_SIZE, Reference, contents
 
+from synthforge_hf.data import generation
 from synthforge_hf.data.files import exclusive
 from synthforge_hf.data.generation import generate
 from synthforge_hf.data.recipes import Recipe
@@ -24,42 +24,44 @@ from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.testing import EllipsoidCamera, EllipsoidSettings
 
 SCRIPT = """
-import sys
-from synthforge_hf.data.generation import generate
-from synthforge_hf.errors import SynthForgeError
+import os, signal, sys
+import psutil
+from synthforge_hf.data import generation
+from synthforge_hf.data.files import sync_folder
+
+def die(folder):
+    # Called when a shard has got its final name and is not in the manifest yet.
+    sync_folder(folder)
+    if len(os.listdir(folder)) == 3:
+        print(*(child.pid for child in psutil.Process().children()), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 def main():
-    out, recipe, num_samples, resolution, shard_size = sys.argv[1:6]
-    try:
-        generate(out, recipe, int(num_samples), int(resolution), seed=3, workers=1, shard_size=int(shard_size))
-    except SynthForgeError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    out, recipe, num_samples, resolution, shard_size, killed = sys.argv[1:7]
+    if killed == "killed":
+        generation.sync_folder = die
+    generation.generate(out, recipe, int(num_samples), int(resolution), seed=3, workers=1, shard_size=int(shard_size))
 
 if __name__ == "__main__":
     main()
 """
 
 
-def start(tmp_path: Path, out: Path, reference: Reference) -> subprocess.Popen:
-    """Run ``generate`` for the reference data set in a process of its own."""
+def start(tmp_path: Path, out: Path, reference: Reference, killed: bool = False) -> subprocess.Popen:
+    """Run ``generate`` for the reference data set in a process of its own, which may kill itself half way."""
     file = tmp_path / "script.py"
     file.write_text(SCRIPT)
     numbers = [str(number) for number in (NUM_SAMPLES, RESOLUTION, SHARD_SIZE)]
-    command = [sys.executable, str(file), str(out), str(reference.recipe_file), *numbers]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [sys.executable, file, out, reference.recipe_file, *numbers, "killed" if killed else "whole"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def wait_for_first_shard(out: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
-    while not list((out / "data").glob("*.parquet")):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, "no shard within a minute"
-        time.sleep(0.001)
-
-
-def wait_until_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=20)
-    assert not alive
+def wait_until_gone(pids: list[int]) -> None:
+    assert pids
+    deadline = time.monotonic() + 30
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        assert time.monotonic() < deadline, "a worker outlives its parent"
+        time.sleep(0.05)
 
 
 def unfinished_files(out: Path) -> list[Path]:
@@ -102,37 +104,31 @@ def test_running_again_makes_nothing(copy: Path, reference: Reference) -> None:
 
 def test_killed_half_way_and_resumed(reference: Reference, tmp_path: Path) -> None:
     out = tmp_path / "killed"
-    process = start(tmp_path, out, reference)
-    wait_for_first_shard(out, process)
-    workers = psutil.Process(process.pid).children()
-    assert workers
-    process.kill()
-    process.communicate()
-    wait_until_gone(workers)
-    finished = len(list((out / "data").glob("*.parquet")))
-    assert 1 <= finished < 8, "it was not killed half way"
+    process = start(tmp_path, out, reference, killed=True)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, errors
+    wait_until_gone([int(pid) for pid in output.split()])
+    assert len(list((out / "data").iterdir())) == 3
     assert not (out / "README.md").exists()
-    assert any("not made yet" in problem.message for problem in verify(out, progress=False))
+    assert sum("not made yet" in problem.message for problem in verify(out, progress=False)) == 5
     report = generate(out, workers=1, **reference.arguments())
-    # A shard that was in place but not yet in the manifest is made again.
-    assert report.shards_kept in (finished, finished - 1)
+    # The third shard was in place, but the manifest did not know it yet.
+    assert (report.shards_kept, report.shards_made) == (2, 6)
     assert contents(out) == contents(reference.folder)
     assert unfinished_files(out) == []
 
 
-def test_a_killed_worker_stops_the_run_with_one_error(reference: Reference, tmp_path: Path) -> None:
+def test_a_killed_worker_stops_the_run_with_one_error(
+    reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "orphaned"
 
-    def kill_a_worker() -> None:
-        while not list((out / "data").glob("*.parquet")):
-            time.sleep(0.001)
+    def kill_the_worker(folder: Path) -> None:
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_a_worker, daemon=True)
-    killer.start()
+    monkeypatch.setattr(generation, "sync_folder", kill_the_worker)  # called when the first shard is in place
     with pytest.raises(SynthForgeError, match=r"SIGKILL.*run the same command again") as error:
         generate(out, workers=1, **reference.arguments())
-    killer.join()
     assert "\n" not in str(error.value)
     assert multiprocessing.active_children() == []
     assert unfinished_files(out) == []
@@ -151,7 +147,7 @@ def test_ctrl_c_stops_the_workers_without_a_word_from_them(reference: Reference,
     assert process.returncode == -signal.SIGINT
     assert errors.strip().endswith("KeyboardInterrupt")
     assert errors.count("Traceback") == 1, errors
-    wait_until_gone(workers)
+    wait_until_gone([worker.pid for worker in workers])
     assert unfinished_files(out) == []
     assert not (out / "README.md").exists()
 
