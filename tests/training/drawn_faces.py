@@ -1,4 +1,4 @@
-"""Drawn "faces" for tests: a head, two eyes, a mouth, with 68 landmarks, parsing and depth that fit the drawing exactly."""
+"""Drawn "faces" for tests: a head, two eyes, a mouth, with 68 landmarks, parsing and depth that fit it exactly."""
 
 import io
 from pathlib import Path

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
+from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import PILImageResampling
@@ -241,3 +242,6 @@ def _enlarge(maps: Tensor, side: int) -> Tensor:
     return functional.interpolate(maps.detach().float()[None], size=(side, side), mode="bilinear", align_corners=False)[
         0
     ]
+
+
+AutoImageProcessor.register(SynthForgeConfig, image_processor_classes={"pil": SynthForgeImageProcessor}, exist_ok=True)

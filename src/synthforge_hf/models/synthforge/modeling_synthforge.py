@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -185,3 +185,6 @@ def _resize_labels(labels: Tensor, size: torch.Size) -> Tensor:
     if labels.shape[-2:] == size:
         return labels
     return functional.interpolate(labels.float(), size=tuple(size), mode="nearest-exact").to(labels.dtype)
+
+
+AutoModel.register(SynthForgeConfig, SynthForgeModel, exist_ok=True)

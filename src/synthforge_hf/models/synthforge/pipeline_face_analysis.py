@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import Pipeline
+from transformers import AutoModel, Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from synthforge_hf.annotation.face_box import face_box
 from synthforge_hf.annotation.landmarks import MIRRORED_LANDMARKS
@@ -186,3 +187,8 @@ def _is_stream(images: Any) -> bool:
         images, "__fspath__"
     )
     return not single and hasattr(images, "__iter__")
+
+
+PIPELINE_REGISTRY.register_pipeline(
+    FaceAnalysisPipeline.task_name, pipeline_class=FaceAnalysisPipeline, pt_model=AutoModel, type="image"
+)
