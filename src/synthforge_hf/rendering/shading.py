@@ -111,16 +111,18 @@ def shade(
         np.ascontiguousarray(camera.to_camera(mesh.vertices.astype(np.float64)), dtype=np.float32)
     )
     faces = torch.from_numpy(mesh.faces).to(device)
+    drawn_faces, drawn_materials = _facing(mesh, vertices.numpy())
+    drawn = torch.from_numpy(drawn_faces).to(device)
     intrinsics = camera.intrinsics.copy()
     intrinsics[:2] *= 2
-    fragments = rasterize(vertices[None].to(device), faces, _tensor(intrinsics, device)[None], 2 * height, 2 * width)
+    fragments = rasterize(vertices[None].to(device), drawn, _tensor(intrinsics, device)[None], 2 * height, 2 * width)
 
     def array(values: np.ndarray, dtype: Any) -> Any:
         return warp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
 
     surface = kernels.Surface()
-    surface.faces = warp.from_torch(faces, dtype=warp.int32)
-    surface.material = array(mesh.materials, warp.uint8)
+    surface.faces = warp.from_torch(drawn, dtype=warp.int32)
+    surface.material = array(drawn_materials, warp.uint8)
     surface.position = array(mesh.vertices, warp.vec3f)
     surface.normal = array(mesh.normals, warp.vec3f)
     surface.uv = array(mesh.uv, warp.vec2f)
@@ -165,6 +167,17 @@ def shade(
         device=device,
     )
     return image.numpy()
+
+
+def _facing(mesh: ShadedMesh, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out the triangles of closed bodies that look away from the camera; hair and lashes are seen from both sides.
+
+    vertices: (V, 3) camera frame. Returns faces and materials.
+    """
+    first, second, third = (vertices[mesh.faces[:, corner]] for corner in range(3))
+    away = np.einsum("fa,fa->f", np.cross(second - first, third - first), first) >= 0
+    kept = ~away | (mesh.materials == Material.HAIR) | (mesh.materials == Material.LASH)
+    return mesh.faces[kept], mesh.materials[kept]
 
 
 def shadow_map(

@@ -201,8 +201,13 @@ def shade_point(
     occlusion = occlusion_in
     u = uv[0]
     v = uv[1]
-    coarse = noise_at(paint.noise, u * 3.0 + paint.noise_offset[0], v * 2.0 + paint.noise_offset[1])
-    fine = noise_at(paint.noise, u * 17.0 + paint.noise_offset[1], v * 11.0 + paint.noise_offset[0])
+    # Look-ups are most of the cost: hair, eyes and lashes have their own and do without these.
+    coarse = wp.vec4f(0.0, 0.0, 0.0, 0.0)
+    fine = wp.vec4f(0.0, 0.0, 0.0, 0.0)
+    if material == SKIN or material == CLOTH:
+        coarse = noise_at(paint.noise, u * 3.0 + paint.noise_offset[0], v * 2.0 + paint.noise_offset[1])
+    if material != HAIR and material != EYE and material != LASH:
+        fine = noise_at(paint.noise, u * 17.0 + paint.noise_offset[1], v * 11.0 + paint.noise_offset[0])
     albedo = paint.skin
     wrap = wp.vec3f(0.0, 0.0, 0.0)
     gloss = float(0.0)
@@ -217,10 +222,11 @@ def shade_point(
         albedo = mix(albedo, paint.lid, paint.lid_strength * mask[3])
         lip = mask[0]
         albedo = mix(albedo, paint.lips * (1.0 + 0.12 * fine[1]), lip * paint.lip_strength)
-        hairs = noise_at(paint.noise, u * 41.0, v * 13.0)
-        stubble = wp.clamp(mask[1] * (paint.beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0])), 0.0, 1.0)
-        stubble = wp.where(paint.beard_density > 0.0, stubble, 0.0)
-        albedo = mix(albedo, paint.beard * (1.0 + 0.35 * hairs[3]), stubble)
+        stubble = float(0.0)
+        if paint.beard_density * mask[1] > 0.0:
+            hairs = noise_at(paint.noise, u * 41.0, v * 13.0)
+            stubble = wp.clamp(mask[1] * paint.beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0]), 0.0, 1.0)
+            albedo = mix(albedo, paint.beard * (1.0 + 0.35 * hairs[3]), stubble)
         brow = brow_at(paint.brows, u, v)
         albedo = mix(albedo, paint.brow, brow)
         wrap = wp.vec3f(0.32, 0.16, 0.10)
