@@ -17,6 +17,8 @@ CLOTH = wp.constant(6)
 
 SUPERSAMPLING = wp.constant(2)
 SHADOW_BIAS = wp.constant(0.004)
+TONE_STEPS = wp.constant(8192.0)
+"""Steps of the tone table per unit of linear light."""
 
 
 @wp.struct
@@ -323,7 +325,7 @@ def shade_point(
         mirrored = normal * (2.0 * wp.dot(normal, view)) - view
         around_mirrored = ambient_light(light.ambient, mirrored) * occlusion
         colour = colour + light.colour * (gloss * 0.12 * highlight * shadow * wp.max(cosine, 0.0))
-        colour = colour + around_mirrored * (wp.min(fresnel * 1.6, 1.0) * gloss * 0.6)
+        colour = colour + around_mirrored * (wp.min(fresnel * 1.3, 0.35) * gloss * 0.6)
         if material == EYE:
             # A window or soft box over the viewer's shoulder shows in most eyes.
             window = smooth(
@@ -331,19 +333,6 @@ def shade_point(
             )
             colour = colour + light.ambient[0] * (0.55 * window * occlusion)
     return colour
-
-
-@wp.func
-def encode(value: float) -> wp.uint8:
-    """Filmic shoulder, then the sRGB curve."""
-    x = wp.max(value, 0.0)
-    x = x * (1.0 + x * 0.111) / (1.0 + x * 0.55)
-    x = wp.min(x * 1.18, 1.0)
-    if x <= 0.0031308:
-        x = 12.92 * x
-    else:
-        x = 1.055 * wp.pow(x, 1.0 / 2.4) - 0.055
-    return wp.uint8(wp.clamp(x * 255.0 + 0.5, 0.0, 255.0))
 
 
 @wp.kernel
@@ -355,6 +344,7 @@ def shade(
     paint: Paint,
     light: Light,
     background: wp.array2d(dtype=wp.vec3f),
+    tone: wp.array(dtype=wp.uint8),
     image: wp.array3d(dtype=wp.uint8),
 ):
     """One pixel from 2x2 samples. Where all see one smooth surface it is shaded once, at their mean; edges singly."""
@@ -422,4 +412,5 @@ def shade(
                 )
                 colour += sample * (0.25 * light.exposure)
     for channel in range(3):
-        image[row, column, channel] = encode(colour[channel])
+        step = int(colour[channel] * TONE_STEPS + 0.5)
+        image[row, column, channel] = tone[wp.clamp(step, 0, tone.shape[0] - 1)]
