@@ -86,7 +86,7 @@ TONE_STEPS, BRIGHTEST = 8192, 2.5
 
 @cache
 def tone_table() -> np.ndarray:
-    """Return the (N,) uint8 sRGB value of linear light in steps of 1 / TONE_STEPS: a filmic shoulder, then the sRGB curve.
+    """Return the (N,) uint8 sRGB value of linear light in steps of 1 / TONE_STEPS: a filmic shoulder, then sRGB.
 
     A table, because three powers per pixel took a third of the shading time.
     """
@@ -187,7 +187,7 @@ def shade(
 
 
 def _facing(mesh: ShadedMesh, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out the triangles of closed bodies that look away from the camera; hair and lashes are seen from both sides.
+    """Leave out the triangles of closed bodies that look away from the camera; hair and lashes show both sides.
 
     vertices: (V, 3) camera frame. Returns faces and materials.
     """
