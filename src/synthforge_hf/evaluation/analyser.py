@@ -12,6 +12,7 @@ import torch
 # Before our pipeline: its registration waits for this import and would otherwise find the module half made.
 import transformers.pipelines  # noqa: F401
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 
 from synthforge_hf.annotation.face_box import face_box
@@ -55,8 +56,12 @@ class FaceAnalyser:
         kind = _model_type(folder)
         if kind != SynthForgeConfig.model_type:
             raise UsageError(f"'{model}' is a model of type '{kind}', not one that analyses faces")
-        network = SynthForgeModel.from_pretrained(folder).eval()
-        processor = SynthForgeImageProcessor.from_pretrained(folder)
+        try:
+            network = SynthForgeModel.from_pretrained(folder).eval()
+            processor = SynthForgeImageProcessor.from_pretrained(folder)
+        except (OSError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
+            raise SynthForgeError(f"the model '{model}' is incomplete or damaged: {reason}") from error
         network.to(choose_device(device))
         return cls(network, processor, str(model).rstrip("/"), **options)
 
