@@ -30,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
         "--dataset", required=True, help="data set folder or Hub repository made by `synthforge generate`"
     )
     parser.add_argument("--output-dir", required=True, type=Path)
+    parser.add_argument("--init", type=Path, help="detector folder to start from instead of random weights")
     parser.add_argument("--num-faces", type=int, default=4000, help="faces kept in memory, 0.26 MB each")
     parser.add_argument("--num-scenes", type=int, default=60_000)
     parser.add_argument("--scene-size", type=int, default=192, help="side of a scene in pixels")
@@ -81,8 +82,12 @@ def main() -> None:
         drop_last=True,
     )
 
-    config = SynthForgeFaceDetectorConfig()
-    model = SynthForgeFaceDetectorModel(config).to(arguments.device, memory_format=torch.channels_last)
+    if arguments.init:
+        model = SynthForgeFaceDetectorModel.from_pretrained(arguments.init, dtype=torch.float32)
+    else:
+        model = SynthForgeFaceDetectorModel(SynthForgeFaceDetectorConfig())
+    config = model.config
+    model = model.to(arguments.device, memory_format=torch.channels_last)
     average = AveragedModel(model, avg_fn=moving_average, use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

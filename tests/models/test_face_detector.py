@@ -6,7 +6,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from synthforge_hf.annotation.face_box import box_iou, face_box
+from synthforge_hf.data.public.three_hundred_w import read_300w
 from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.evaluation.detection import search_photos, summarise_finds
 from synthforge_hf.models.face_detector import (
     FaceDetector,
     SynthForgeFaceDetectorConfig,
@@ -255,3 +257,53 @@ class TestScenes:
         assert len(pool) == 2
         assert pool.size == kept
         np.testing.assert_allclose(pool.landmarks, 100.0 * kept / side)
+
+
+class TestEmbedded:
+    """The weights that ship with the package."""
+
+    @pytest.fixture(scope="class")
+    def embedded(self) -> FaceDetector:
+        return load_face_detector()
+
+    def test_weights_are_small_and_on_disk(self, repository):
+        folder = repository / "src" / "synthforge_hf" / "pretrained" / "detector"
+        assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in folder.iterdir()}
+        assert (folder / "model.safetensors").stat().st_size < 3_000_000
+
+    # Where the faces are, by eye.
+    @pytest.mark.parametrize(
+        ("name", "face"), [("astronaut.jpg", (178, 90, 274, 197)), ("grace_hopper.jpg", (182, 165, 360, 325))]
+    )
+    def test_finds_the_one_face_of_a_portrait(self, embedded, repository, name, face):
+        found = embedded(repository / "examples" / "photos" / name)
+        assert len(found) == 1
+        assert box_iou([found[0].box], [face])[0, 0] > 0.5
+
+    def test_finds_the_face_wherever_it_is_and_however_large(self, embedded, repository):
+        """The same portrait shrunk into the corner of a large grey photo, and mirrored."""
+        portrait = Image.open(repository / "examples" / "photos" / "astronaut.jpg").convert("RGB")
+        whole = embedded(portrait)[0].box
+        mirrored = embedded(portrait.transpose(Image.Transpose.FLIP_LEFT_RIGHT))[0].box
+        width = portrait.width
+        assert box_iou([whole], [(width - mirrored[2], mirrored[1], width - mirrored[0], mirrored[3])])[0, 0] > 0.7
+        canvas = Image.new("RGB", (1600, 1200), (110, 110, 110))
+        canvas.paste(portrait, (900, 500))
+        moved = embedded(canvas)[0].box
+        assert box_iou([np.array(whole) + (900, 500, 900, 500)], [moved])[0, 0] > 0.6
+
+    def test_finds_no_face_where_there_is_none(self, embedded):
+        random = np.random.default_rng(0)
+        noise = random.integers(0, 256, (300, 400, 3)).astype(np.uint8)
+        ramp = np.tile(np.linspace(0, 255, 400, dtype=np.uint8)[None, :, None], (300, 1, 3))
+        assert embedded(noise) == []
+        assert embedded(np.ascontiguousarray(ramp)) == []
+        assert embedded(Image.new("RGB", (1, 1))) == []
+
+    def test_recall_on_real_photos(self, embedded, real_photos):
+        """Every seventh photo of the two folders that the threshold was chosen on."""
+        for subset in ("lfpw/trainset", "helen/trainset"):
+            samples = read_300w(real_photos / "300w", subset)[::7]
+            scores = summarise_finds(search_photos(embedded, samples), embedded.config.score_threshold)
+            assert scores["recall"] >= 95
+            assert scores["false_finds_per_photo"] < 0.3

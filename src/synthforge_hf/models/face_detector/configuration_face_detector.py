@@ -13,10 +13,10 @@ class SynthForgeFaceDetectorConfig(PreTrainedConfig):
     depths: residual blocks at those strides.
     neck_channels: channels of the feature pyramid that carries coarse context back to stride 8.
     detection_sizes: the photo is searched at each of these longest sides, pixels, in ascending order. The first finds
-    faces that fill
-        the frame, the later ones small faces in large photos; a size larger than the photo itself is left out (but
-        never the first).
+        faces that fill the frame, the later ones small faces in large photos; a later size is left out for photos of
+        less than 1.5 times that size.
     score_threshold: finds below this score are dropped.
+    finer_margin: added to the threshold at the later sizes, where ears, hands and patterns come to the size of faces.
     iou_threshold: of two finds that overlap more than this, the lower score is dropped.
     max_faces: at most this many finds are returned.
     image_mean, image_std: RGB normalisation of pixel values in [0, 1].
@@ -28,7 +28,8 @@ class SynthForgeFaceDetectorConfig(PreTrainedConfig):
     depths: list[int] | tuple[int, ...] = (0, 1, 3, 3)
     neck_channels: int = 48
     detection_sizes: list[int] | tuple[int, ...] = (192, 384)
-    score_threshold: float = 0.4
+    score_threshold: float = 0.35
+    finer_margin: float = 0.1
     iou_threshold: float = 0.4
     max_faces: int = 100
     image_mean: list[float] | tuple[float, ...] = (0.5, 0.5, 0.5)

@@ -22,6 +22,9 @@ from synthforge_hf.models.face_detector.modeling_face_detector import (
 )
 from synthforge_hf.models.synthforge.photos import open_photo, to_rgb
 
+FINER_FROM = 1.5
+"""A photo is searched at a finer size from this many photo pixels per pixel of that size."""
+
 
 class DetectedFace(NamedTuple):
     """box: x0, y0, x1, y1 in continuous pixels of the photo, the face box of ``annotation.face_box``; it may reach
@@ -51,7 +54,8 @@ class FaceDetector:
         photo = to_rgb(open_photo(image))
         threshold = self.config.score_threshold if score_threshold is None else score_threshold
         longest = max(photo.size)
-        sizes = [size for number, size in enumerate(self.config.detection_sizes) if number == 0 or size <= longest]
+        first, *finer = self.config.detection_sizes
+        sizes = [first, *(size for size in finer if FINER_FROM * size <= longest)]
         # A large photo is shrunk once, cheaply, to no less than twice the finest size; filtered resizes start there.
         reduction = max(1, longest // (2 * sizes[-1]))
         shrunk = photo.reduce(reduction) if reduction > 1 else photo
@@ -60,7 +64,8 @@ class FaceDetector:
             pixels, scale = self.prepare(shrunk, size)
             with torch.inference_mode():
                 output = self.model(pixels)
-            found_boxes, found_scores = decode(output.centre_logits[0], output.log_distances[0], threshold)
+            least = threshold if size == first else min(threshold + self.config.finer_margin, 1.0)
+            found_boxes, found_scores = decode(output.centre_logits[0], output.log_distances[0], least)
             boxes.append(found_boxes * reduction / np.tile(scale, 2))
             scores.append(found_scores)
         all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)

@@ -56,9 +56,9 @@ class BackgroundPainter:
         canvas = Image.fromarray(self._base(random))
         if random.random() < 0.5:
             self._draw_shapes(canvas, random, int(random.integers(1, 14)))
-        if random.random() < 0.4:
-            for _ in range(random.integers(1, 4)):
-                width, height = (int(side) for side in random.integers(self.size // 8, self.size, 2))
+        if random.random() < 0.6:
+            for _ in range(random.integers(1, 6)):
+                width, height = (int(side) for side in self.size * np.exp(random.uniform(np.log(0.08), np.log(0.8), 2)))
                 piece = Image.fromarray(self._piece(random)).resize((width, height)).convert("RGBA")
                 piece = piece.rotate(random.uniform(-40, 40), expand=True)
                 left, top = (int(corner) for corner in random.integers(-self.size // 4, self.size, 2))
@@ -83,10 +83,8 @@ class BackgroundPainter:
         return np.asarray(Image.fromarray(texture).resize((self.size, self.size), Image.Resampling.BILINEAR))
 
     def _piece(self, random: np.random.Generator) -> np.ndarray:
-        kind = random.integers(3)
-        if kind == 0:
-            return self._photo_part(random)
-        return self._render_background(random) if kind == 1 else self._render_body(random)
+        paint = (self._photo_part, self._render_background, self._render_body, self._render_detail)
+        return paint[random.integers(len(paint))](random)
 
     def _noise(self, random: np.random.Generator) -> np.ndarray:
         """Coloured noise: a few octaves with random weights, from clouds to grain."""
@@ -137,6 +135,17 @@ class BackgroundPainter:
         image = self.pool.images[index]
         part = image[int(bottom) :] if random.random() < 0.7 else image[: int(top * 0.9)]
         return part if part.shape[0] >= 8 else self._noise(random)
+
+    def _render_detail(self, random: np.random.Generator) -> np.ndarray:
+        """A small square of a render that keeps clear of eyes, nose and mouth: an ear, a collar, a lock of hair."""
+        index = random.integers(len(self.pool))
+        low, high = (extreme(self.pool.landmarks[index, 17:], axis=0) for extreme in (np.min, np.max))
+        side = int(self.pool.size * random.uniform(0.12, 0.4))
+        for _ in range(10):
+            left, top = (int(corner) for corner in random.integers(0, self.pool.size - side, 2))
+            if left > high[0] or top > high[1] or left + side < low[0] or top + side < low[1]:
+                return self.pool.images[index, top : top + side, left : left + side]
+        return self._noise(random)
 
     def _draw_shapes(self, canvas: Image.Image, random: np.random.Generator, count: int) -> None:
         """Ellipses, boxes, lines and polygons; some ellipses carry dots, as buttons, lamps and wheels do."""

@@ -42,12 +42,12 @@ def degrade(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         image = np.clip(grey + random.uniform(0.2, 1.8) * (image - grey), 0, 255).astype(np.uint8)
     photo = Image.fromarray(image)
     if random.random() < 0.3:
-        photo = photo.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 2.0)))
+        photo = photo.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.6)))
     if random.random() < 0.2:
         coarse = int(photo.width / random.uniform(1.2, 3.0))
         photo = photo.resize((coarse, coarse), Image.Resampling.BOX).resize(photo.size, Image.Resampling.BILINEAR)
     if random.random() < 0.3:
-        grain = random.normal(0, random.uniform(2, 16), (photo.height, photo.width, 1 if random.random() < 0.5 else 3))
+        grain = random.normal(0, random.uniform(2, 12), (photo.height, photo.width, 1 if random.random() < 0.5 else 3))
         photo = Image.fromarray(np.clip(np.asarray(photo) + grain, 0, 255).astype(np.uint8))
     if random.random() < 0.4:
         stream = io.BytesIO()

@@ -20,6 +20,9 @@ from synthforge_hf.training.face_detector.photometric import degrade, shift_colo
 SMALLEST_FACE = 16
 """Faces whose larger side is smaller than this many pixels are neither asked for nor forbidden."""
 
+LEAST_CONTRAST = 8.0
+"""Neither are faces that darkness or glare has wiped out: whose grey levels (0 to 255) vary by less than this."""
+
 BODY_CLASSES = tuple(CLASS_ID[name] for name in ("neck", "neck_l", "cloth"))
 
 
@@ -45,16 +48,16 @@ class SceneComposer:
         """Return scene number ``index``."""
         random = random_stream(self.seed, index, "detector-scene")
         canvas = Image.fromarray(self.painter.paint(random))
-        kind = random.choice(["none", "whole", "portrait", "group"], p=[0.12, 0.3, 0.36, 0.22])
+        kind = random.choice(["none", "whole", "portrait", "group"], p=[0.13, 0.25, 0.4, 0.22])
         boxes: list[np.ndarray] = []
         if kind == "whole":
             self._place(canvas, random, self._size(random, 0.2, 1.0), boxes, keep_background=True)
         elif kind == "portrait":
             largest = 1.8 if random.random() < 0.1 else 0.95
-            self._place(canvas, random, self._size(random, 0.3, largest), boxes)
+            self._place(canvas, random, self._size(random, 0.13, largest), boxes)
         if kind == "group" or (kind in ("whole", "portrait") and random.random() < 0.15):
             for _ in range(random.integers(1, 6)):
-                self._place(canvas, random, self._size(random, 0.07, 0.45), boxes)
+                self._place(canvas, random, self._size(random, 0.08, 0.45), boxes)
         image = degrade(np.asarray(canvas), random)
         return self._scene(image, np.array(boxes).reshape(-1, 4))
 
@@ -69,6 +72,7 @@ class SceneComposer:
         centre = 0.5 * (boxes[:, :2] + boxes[:, 2:])
         longest = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
         wanted = (visible >= 0.5) & ((centre > 0) & (centre < self.size)).all(axis=1) & (longest >= SMALLEST_FACE)
+        wanted &= np.array([_contrast(image, box) >= LEAST_CONTRAST for box in inside], bool)
         half = 0.25 * (boxes[:, 2:] - boxes[:, :2])
         ignored = np.concatenate([centre - half, centre + half], axis=1)
         return Scene(image, boxes[wanted].astype(np.float32), ignored[~wanted].astype(np.float32))
@@ -155,6 +159,17 @@ def _warp(layer: Image.Image, matrix: np.ndarray, source: np.ndarray, target: np
     offset = source - inverse @ target
     coefficients = (*inverse[0], offset[0], *inverse[1], offset[1])
     return layer.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+
+
+def _contrast(image: np.ndarray, box: np.ndarray) -> float:
+    """Standard deviation of the grey levels of (H, W, 3) uint8 in the middle half of a box, 2 x 2 pixels averaged."""
+    quarter = 0.25 * (box[2:] - box[:2])
+    (x0, y0), (x1, y1) = (box[:2] + quarter).astype(int), np.ceil(box[2:] - quarter).astype(int)
+    grey = image[y0:y1, x0:x1].mean(axis=2)
+    rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
+    if rows == 0 or columns == 0:
+        return 0.0
+    return float(grey[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean(axis=(1, 3)).std())
 
 
 def _covered(box: np.ndarray, others: np.ndarray) -> np.ndarray:
