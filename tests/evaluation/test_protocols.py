@@ -133,6 +133,10 @@ class TestCelebAMaskHQ:
         # As shipped a third of the eyes' pixels is wrong on both sides.
         assert result.metrics["f1"]["l_eye"] == pytest.approx(200 / 3, abs=1e-3)
         assert result.metrics["f1"]["mouth"] == pytest.approx(100)
+        # Core classes here: skin, both eyes, mouth.
+        by_class = result.metrics["f1"]
+        core = [by_class[name] for name in ("skin", "l_eye", "r_eye", "mouth")]
+        assert result.metrics["mean_f1_core"] == pytest.approx(np.mean(core))
         assert "1 mirrored photos" in result.protocol
         assert [row["mirrored"] for row in result.per_image] == [0, 0, 1]
 
@@ -203,7 +207,7 @@ def toy_faces(tmp_path_factory) -> Path:
 class TestSynthetic:
     def test_the_truth_scores_perfectly(self, toy_faces, analyser):
         class Truth(FaceAnalyser):
-            def analyse(self, photos, boxes, masks=True):
+            def analyse(self, photos, boxes, masks=True, **options):
                 sample = next(s for s in samples if (np.asarray(photos[0]) == s.image).all())
                 return [
                     {

@@ -14,7 +14,7 @@ class SynthForgeFaceDetectorConfig(PreTrainedConfig):
     neck_channels: channels of the feature pyramid that carries coarse context back to stride 8.
     detection_sizes: the photo is searched at each of these longest sides, pixels, in ascending order. The first finds
         faces that fill the frame, the later ones small faces in large photos; a later size is left out for photos of
-        less than 1.5 times that size.
+        less than 1.25 times that size.
     score_threshold: finds below this score are dropped.
     finer_margin: added to the threshold at the later sizes, where ears, hands and patterns come to the size of faces.
     iou_threshold: of two finds that overlap more than this, the lower score is dropped.

@@ -22,7 +22,7 @@ from synthforge_hf.models.face_detector.modeling_face_detector import (
 )
 from synthforge_hf.models.synthforge.photos import open_photo, to_rgb
 
-FINER_FROM = 1.5
+FINER_FROM = 1.25
 """A photo is searched at a finer size from this many photo pixels per pixel of that size."""
 
 
