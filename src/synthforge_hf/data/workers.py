@@ -11,6 +11,7 @@ import signal
 import traceback
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -113,6 +114,8 @@ def _inherited_by_workers() -> Iterator[None]:
 
     Ctrl-C reaches the whole process group, also workers that are still importing; the parent alone acts on it.
     """
+    # Started later, by the first worker's start, the tracker would open this process's ears again.
+    resource_tracker.ensure_running()
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
     if hasattr(signal, "pthread_sigmask"):
