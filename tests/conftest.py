@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         "HF_HOME": _CACHE,
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "NO_COLOR": "1",
     }
