@@ -156,6 +156,7 @@ assert type(pipeline("face-analysis", model=folder, device="cpu")).__name__ == "
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    script = "import synthforge_hf, sys; print([n for n in ('torch', 'transformers', 'datasets', 'kornia') if n in sys.modules])"
+    heavy = ("torch", "transformers", "datasets", "kornia")
+    script = f"import synthforge_hf, sys; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert result.stdout.strip() == "[]"
