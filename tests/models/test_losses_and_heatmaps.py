@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from synthforge_hf.models.synthforge.heatmaps import gaussian_marginals, soft_argmax, spatial_softmax
+from synthforge_hf.models.synthforge.heatmaps import Heatmaps, gaussian_marginals
 from synthforge_hf.models.synthforge.losses import (
     IGNORED_CLASS,
     depth_loss,
@@ -16,13 +16,15 @@ from synthforge_hf.models.synthforge.losses import (
 def test_a_heatmap_decodes_to_the_point_it_was_made_of() -> None:
     points = torch.rand(4, 68, 2, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
     heatmaps = torch.einsum("bph,bpw->bphw", *(gaussian_marginals(points[..., axis], 32, 1.0) for axis in (1, 0)))
-    assert torch.allclose(soft_argmax(heatmaps), points, atol=2e-4)
+    assert torch.allclose(Heatmaps.from_logits(heatmaps.log()).points(), points, atol=2e-4)
 
 
 def test_a_single_cell_decodes_to_its_centre() -> None:
     logits = torch.full((1, 1, 8, 16), -50.0)
     logits[0, 0, 2, 13] = 50.0
-    assert torch.allclose(soft_argmax(spatial_softmax(logits)), torch.tensor([[[13.5 / 16, 2.5 / 8]]]))
+    heatmaps = Heatmaps.from_logits(logits)
+    assert torch.allclose(heatmaps.points(), torch.tensor([[[13.5 / 16, 2.5 / 8]]]))
+    assert torch.allclose(heatmaps.probabilities(), logits.flatten(2).softmax(-1).view(logits.shape))
 
 
 @pytest.mark.parametrize("kind", ["l2", "l1", "smooth_l1", "wing"])
@@ -48,11 +50,14 @@ def test_the_heatmap_loss_is_least_for_the_gaussian_itself() -> None:
     target = torch.tensor([[[0.4, 0.6]]])
     mask = torch.ones(1, 1, dtype=torch.bool)
     gaussian = torch.einsum("bph,bpw->bphw", *(gaussian_marginals(target[..., axis], 16, 1.0) for axis in (1, 0)))
-    best = heatmap_loss(gaussian.clamp(min=1e-30).log(), target, mask, 1.0)
+    logits = gaussian.clamp(min=1e-30).log()
+    best = heatmap_loss(Heatmaps.from_logits(logits), target, mask, 1.0)
     entropy = -(gaussian * gaussian.clamp(min=1e-30).log()).sum()
     assert best.item() == pytest.approx(entropy.item(), abs=1e-3)
-    assert heatmap_loss(gaussian.clamp(min=1e-30).log().roll(1, -1), target, mask, 1.0) > best + 0.1
-    assert heatmap_loss(torch.zeros(1, 1, 16, 16), target, mask, 1.0).item() == pytest.approx(math.log(256), abs=1e-4)
+    assert heatmap_loss(Heatmaps.from_logits(logits.roll(1, -1)), target, mask, 1.0) > best + 0.1
+    assert heatmap_loss(Heatmaps.from_logits(torch.zeros(1, 1, 16, 16)), target, mask, 1.0).item() == pytest.approx(
+        math.log(256), abs=1e-4
+    )
 
 
 def test_cross_entropy_is_torchs_and_ignores_the_unknown() -> None:

@@ -148,7 +148,7 @@ def test_label_maps_of_another_size_are_read_at_the_nearest_pixel() -> None:
 
 def test_it_learns_eight_samples_by_heart() -> None:
     torch.manual_seed(0)
-    model = SynthForgeModel(small_config())
+    model = SynthForgeModel(small_config(depth_weight=1.0))
     generator = torch.Generator().manual_seed(1)
     image = torch.rand(8, 3, 8, 8, generator=generator).repeat_interleave(8, 2).repeat_interleave(8, 3)
     given = labels(8)
@@ -169,6 +169,20 @@ def test_it_learns_eight_samples_by_heart() -> None:
     assert output.losses["landmarks"] < 0.3 * first["landmarks"]
     assert output.losses["segmentation"] < 0.75 * first["segmentation"]
     assert output.losses["depth"] < 0.75 * first["depth"]
+
+
+def test_mixed_precision_leaves_coordinates_exact() -> None:
+    torch.manual_seed(0)
+    model = SynthForgeModel(small_config()).eval()
+    image = torch.rand(4, 3, 64, 64)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(image, **labels(4))
+    assert output.landmarks.dtype == output.depth.dtype == output.loss.dtype == torch.float32
+    centres = (torch.arange(16) + 0.5) / 16
+    expected = torch.stack(
+        [output.landmark_heatmaps.sum(2) @ centres, output.landmark_heatmaps.sum(3) @ centres], dim=-1
+    )
+    assert torch.allclose(output.landmarks, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

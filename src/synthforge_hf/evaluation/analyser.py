@@ -126,6 +126,7 @@ class FaceAnalyser:
 
     @torch.inference_mode()
     def _forward(self, pixels: Tensor) -> SynthForgeOutput:
+        parts = ("landmarks", "landmark_heatmaps", "segmentation_logits", "depth")
         outputs = []
         for batch in pixels.split(self.batch_size):
             batch = batch.to(self.model.device)
@@ -133,11 +134,9 @@ class FaceAnalyser:
             if self.flip_test:
                 output = average(output, mirror(self.model(batch.flip(-1)), self._id2label))
             outputs.append(output)
-        joined = [
-            torch.cat([getattr(output, part) for output in outputs]).float().cpu()
-            for part in ("landmarks", "segmentation_logits", "depth")
-        ]
-        return SynthForgeOutput(landmarks=joined[0], segmentation_logits=joined[1], depth=joined[2])
+        joined = [torch.cat([getattr(output, part) for output in outputs]).float().cpu() for part in parts]
+        fields: dict[str, Any] = dict(zip(parts, joined, strict=True))
+        return SynthForgeOutput(**fields)
 
     def with_options(self, **options: Any) -> "FaceAnalyser":
         """The same model with other options."""

@@ -157,16 +157,20 @@ def _analyse(analyser: FaceAnalyser, photo: _WorkingPhoto, found: list[DetectedF
     pixels = np.asarray(photo.image)
     segmentation = np.zeros(pixels.shape[:2], np.uint8)
     depth = np.zeros(pixels.shape[:2], np.float32)
-    faces, points = [], []
+    faces, points, boxes = [], [], []
     # One face at a time: each result is as large as the photo.
     for face in found:
         result = analyser.analyse([photo.image], [np.array([face.box])])[0]
+        # What the model itself cannot read as a face was a false find of the detector; the caller's boxes stay.
+        if not np.isnan(face.score) and result["confidence"] < analyser.processor.face_threshold:
+            continue
         covered = result["segmentation"] > 0
         segmentation[covered] = result["segmentation"][covered]
         depth[covered] = result["depth"][covered]
         points.append(result["landmarks"])
+        boxes.append(face.box)
         faces.append(_face_record(analyser, photo, face, result))
-    _draw(pixels, [face.box for face in found], points, segmentation, depth, overlay)
+    _draw(pixels, boxes, points, segmentation, depth, overlay)
     return PhotoPrediction(photo.file, photo.width, photo.height, tuple(faces), str(overlay))
 
 

@@ -35,10 +35,13 @@ class SynthForgeImageProcessorKwargs(ImagesKwargs, total=False):
         The model sees a square of ``crop_scale`` times the face box's larger side.
     depth_focal (`float`, *optional*):
         Focal length, in sides of the crop, of the camera that the model's depth is meant for; see ``SynthForgeConfig``.
+    face_threshold (`float`, *optional*):
+        What a detector found counts as a face when its ``confidence`` (see ``post_process``) is at least this.
     """
 
     crop_scale: float
     depth_focal: float | None
+    face_threshold: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class SynthForgeImageProcessor(PilBackend):
     size = {"height": 256, "width": 256}  # noqa: RUF012
     crop_scale = 1.35
     depth_focal = None
+    face_threshold = 0.0
     resample = PILImageResampling.BILINEAR
     do_resize = True
     do_rescale = True
@@ -130,6 +134,8 @@ class SynthForgeImageProcessor(PilBackend):
             photo: number of the photo. box: (4,) float64 of the caller, or None.
             crop: (4,) float64 x0, y0, x1, y1 of the square that the model saw.
             landmarks: (P, 2) float32 continuous pixels of the photo.
+            confidence: mean height of the landmarks' heatmaps' peaks, 0 to 1. Spread-out heatmaps mean that the crop
+            does not look like a face.
             segmentation: (H, W) uint8 class ids at the photo's size, 0 outside the crop.
             depth: (H, W) float32 metres, planar z, at the photo's size, 0 outside the crop and where the segmentation
             is background.
@@ -156,6 +162,8 @@ class SynthForgeImageProcessor(PilBackend):
                 "crop": np.concatenate([corner, corner + face.side]),
                 "landmarks": (corner + landmarks * face.side).astype(np.float32),
             }
+            if outputs.landmark_heatmaps is not None:
+                result["confidence"] = float(outputs.landmark_heatmaps[row].detach().flatten(1).amax(dim=1).mean())
             if masks:
                 result["segmentation"], result["depth"] = _masks(outputs, row, face, photo_sizes[face.photo])
                 if self.depth_focal is not None:

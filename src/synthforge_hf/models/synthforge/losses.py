@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthforge_hf.models.synthforge.heatmaps import gaussian_marginals
+from synthforge_hf.models.synthforge.heatmaps import Heatmaps
 
 IGNORED_CLASS = 255
 """Segmentation pixels with this id take no part in the loss."""
@@ -47,19 +47,12 @@ def landmark_loss(predicted: Tensor, target: Tensor, mask: Tensor, kind: str) ->
     return masked_mean(values, mask.unsqueeze(-1))
 
 
-def heatmap_loss(logits: Tensor, target: Tensor, mask: Tensor, sigma: float) -> Tensor:
-    """Cross-entropy between heatmaps and a Gaussian around the true landmark.
+def heatmap_loss(heatmaps: Heatmaps, target: Tensor, mask: Tensor, sigma: float) -> Tensor:
+    """Cross-entropy between heatmaps and a Gaussian of ``sigma`` cells around the true landmark.
 
-    logits: (B, P, H, W). target: (B, P, 2) in [0, 1]. mask: (B, P) bool. sigma: the Gaussian's width in cells.
+    target: (B, P, 2) in [0, 1]. mask: (B, P) bool.
     """
-    height, width = logits.shape[-2:]
-    logits = logits.float()
-    target_x = gaussian_marginals(target[..., 0], width, sigma)
-    target_y = gaussian_marginals(target[..., 1], height, sigma)
-    # The target sums to 1, so its cross-entropy needs the logits under it and one normaliser, not all
-    # log-probabilities.
-    under_target = torch.einsum("bphw,bph,bpw->bp", logits, target_y, target_x)
-    return masked_mean(logits.flatten(2).logsumexp(dim=-1) - under_target, mask)
+    return masked_mean(heatmaps.cross_entropy(target, sigma), mask)
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
@@ -67,22 +60,23 @@ def segmentation_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
 
     logits: (B, C, H, W). target: (B, H, W) int64 class ids, ``IGNORED_CLASS`` where unknown.
     """
-    log_probabilities = logits.float().log_softmax(dim=1)
-    known = target != IGNORED_CLASS
-    labels = target.where(known, torch.zeros_like(target)).unsqueeze(1)
-    picked = log_probabilities.gather(1, labels).squeeze(1)
+    if kind not in ("cross_entropy", "cross_entropy_dice"):
+        raise ValueError(f"unknown segmentation loss {kind!r}")
+    classes = logits.shape[1]
+    # One row per pixel: what channels-last memory is already.
+    log_probabilities = logits.permute(0, 2, 3, 1).reshape(-1, classes).float().log_softmax(dim=1)
+    labels = target.flatten()
+    known = labels != IGNORED_CLASS
+    labels = labels.where(known, torch.zeros_like(labels))
+    picked = log_probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
     loss = masked_mean(-picked, known)
     if kind == "cross_entropy":
         return loss
-    if kind != "cross_entropy_dice":
-        raise ValueError(f"unknown segmentation loss {kind!r}")
-    probabilities = log_probabilities.exp() * known.unsqueeze(1)
-    weights = known.to(probabilities.dtype)
-    counts = probabilities.new_zeros(logits.shape[1]).scatter_add(0, labels.flatten(), weights.flatten())
-    overlap = probabilities.new_zeros(logits.shape[1]).scatter_add(
-        0, labels.flatten(), (picked.exp() * weights).flatten()
-    )
-    dice = 2.0 * overlap / (probabilities.sum(dim=(0, 2, 3)) + counts).clamp(min=1.0)
+    weights = known.to(picked.dtype)
+    predicted = weights @ log_probabilities.exp()
+    counts = torch.zeros_like(predicted).scatter_add(0, labels, weights)
+    overlap = torch.zeros_like(predicted).scatter_add(0, labels, picked.exp() * weights)
+    dice = 2.0 * overlap / (predicted + counts).clamp(min=1.0)
     return loss + 1.0 - masked_mean(dice, counts > 0)
 
 

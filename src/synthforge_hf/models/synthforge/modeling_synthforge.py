@@ -1,5 +1,6 @@
 """The multi-task model of the paper's Stage I: one feature encoder, three heads."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from transformers.utils import ModelOutput
 
 from synthforge_hf.models.synthforge import losses
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
-from synthforge_hf.models.synthforge.heatmaps import soft_argmax, spatial_softmax
+from synthforge_hf.models.synthforge.heatmaps import Heatmaps
 from synthforge_hf.models.synthforge.layers import ConvNormAct, Hourglass, UNet
 
 
@@ -125,37 +126,37 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         features = self.encoder(self.stem(pixel_values))
         heatmap_logits = self.landmark_head(features)
-        heatmaps = [spatial_softmax(logits) for logits in heatmap_logits]
-        points = [soft_argmax(maps) for maps in heatmaps]
         segmentation_logits = self.segmentation_head(features)
-        raw_depth = self.depth_head(features).float()
+        raw_depth = self.depth_head(features)
 
-        task_losses: dict[str, Tensor] = {}
-        if landmarks is not None:
-            task_losses |= self._landmark_losses(heatmap_logits, points, landmarks, landmarks_mask)
-        if segmentation is not None:
-            target = _resize_labels(segmentation.unsqueeze(1), segmentation_logits.shape[-2:]).squeeze(1)
-            task_losses["segmentation"] = losses.segmentation_loss(
-                segmentation_logits, target.long(), self.config.segmentation_loss
+        # Mixed precision ends here: coordinates rounded to bfloat16 would be off by half a pixel.
+        with _full_precision(pixel_values.device):
+            heatmaps = [Heatmaps.from_logits(logits) for logits in heatmap_logits]
+            points = [maps.points() for maps in heatmaps]
+            metres = self.config.depth_mean + self.config.depth_scale * raw_depth.float()
+            task_losses: dict[str, Tensor] = {}
+            if landmarks is not None:
+                task_losses |= self._landmark_losses(heatmaps, points, landmarks, landmarks_mask)
+            if segmentation is not None:
+                target = _resize_labels(segmentation.unsqueeze(1), segmentation_logits.shape[-2:]).squeeze(1)
+                kind = self.config.segmentation_loss
+                task_losses["segmentation"] = losses.segmentation_loss(segmentation_logits, target.long(), kind)
+            if depth is not None:
+                target = _resize_labels(depth if depth.ndim == 4 else depth.unsqueeze(1), metres.shape[-2:]).float()
+                task_losses["depth"] = losses.depth_loss(metres, target) / self.config.depth_scale
+            output = SynthForgeOutput(
+                loss=self._weighted_sum(task_losses) if task_losses else None,
+                losses=task_losses or None,
+                landmarks=points[-1],
+                landmark_heatmaps=heatmaps[-1].probabilities(),
+                segmentation_logits=segmentation_logits,
+                depth=metres,
+                features=features,
             )
-        metres = self.config.depth_mean + self.config.depth_scale * raw_depth
-        if depth is not None:
-            target = _resize_labels(depth if depth.ndim == 4 else depth.unsqueeze(1), raw_depth.shape[-2:]).float()
-            task_losses["depth"] = losses.depth_loss(metres, target) / self.config.depth_scale
-
-        output = SynthForgeOutput(
-            loss=self._weighted_sum(task_losses) if task_losses else None,
-            losses=task_losses or None,
-            landmarks=points[-1],
-            landmark_heatmaps=heatmaps[-1],
-            segmentation_logits=segmentation_logits,
-            depth=metres,
-            features=features,
-        )
         return output if return_dict is not False else output.to_tuple()
 
     def _landmark_losses(
-        self, logits: list[Tensor], points: list[Tensor], target: Tensor, mask: Tensor | None
+        self, heatmaps: list[Heatmaps], points: list[Tensor], target: Tensor, mask: Tensor | None
     ) -> dict[str, Tensor]:
         inside = ((target >= 0.0) & (target <= 1.0)).all(dim=-1)
         mask = inside if mask is None else inside & mask.bool()
@@ -166,7 +167,7 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         }
         if self.config.heatmap_weight > 0:
             result["heatmaps"] = torch.stack(
-                [losses.heatmap_loss(maps, target, mask, self.config.heatmap_sigma) for maps in logits]
+                [losses.heatmap_loss(maps, target, mask, self.config.heatmap_sigma) for maps in heatmaps]
             ).mean()
         return result
 
@@ -178,6 +179,12 @@ class SynthForgeModel(SynthForgePreTrainedModel):
             "depth": self.config.depth_weight,
         }
         return torch.stack([weights[task] * value for task, value in task_losses.items()]).sum()
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager:
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def _resize_labels(labels: Tensor, size: torch.Size) -> Tensor:

@@ -82,15 +82,16 @@ class FaceAnalysisPipeline(Pipeline):
         return {}, forward, {}
 
     def preprocess(self, input_: Any, boxes: Any = None) -> dict[str, Any]:  # type: ignore[override]
-        """Open one photo and find its faces: photo, boxes (N, 4) and scores (N,)."""
+        """Open one photo and find its faces: photo, boxes (N, 4), scores (N,), and whether a detector found them."""
         image = open_photo(input_)
         if boxes is None:
             found = self.detector(to_rgb(image))
             located = np.array([box for box, _ in found], dtype=np.float64).reshape(-1, 4)
-            return {"photo": image, "boxes": located, "scores": [float(score) for _, score in found]}
+            scores = [float(score) for _, score in found]
+            return {"photo": image, "boxes": located, "scores": scores, "detected": True}
         located = np.asarray(boxes, dtype=np.float64)
         located = located.reshape(0, 4) if located.size == 0 else np.atleast_2d(located)
-        return {"photo": image, "boxes": located, "scores": [1.0] * len(located)}
+        return {"photo": image, "boxes": located, "scores": [1.0] * len(located), "detected": False}
 
     def _forward(  # type: ignore[override]
         self, model_inputs: dict[str, Tensor], flip_test: bool = False
@@ -127,6 +128,7 @@ class FaceAnalysisPipeline(Pipeline):
         images: list[Image.Image] = [entry["photo"] for entry in located]
         owners = [number for number, entry in enumerate(located) for _ in entry["boxes"]]
         results: list[list[Face]] = [[] for _ in photos]
+        processor: Any = self.image_processor
         if not owners:
             return results
         given = np.concatenate([entry["boxes"] for entry in located])
@@ -138,6 +140,9 @@ class FaceAnalysisPipeline(Pipeline):
                 again = face_box(np.stack([face["landmarks"] for face in faces]))
                 faces = self._look(images, owners[part], again, flip_test, masks=True)
             for owner, face, box, score in zip(owners[part], faces, given[part], scores[part], strict=True):
+                # What the model itself cannot read as a face was a false find of the detector.
+                if located[owner]["detected"] and face["confidence"] < processor.face_threshold:
+                    continue
                 results[owner].append(self.postprocess(face | {"box": box.tolist(), "score": score}))
         return results
 
@@ -167,6 +172,7 @@ def mirror(output: SynthForgeOutput, id2label: Mapping[Any, str]) -> SynthForgeO
             classes[pair[0]], classes[pair[1]] = pair[1], pair[0]
     return SynthForgeOutput(
         landmarks=landmarks,
+        landmark_heatmaps=output.landmark_heatmaps[:, order].flip(-1),
         segmentation_logits=output.segmentation_logits.flip(-1)[:, classes],
         depth=output.depth.flip(-1),
     )
@@ -176,6 +182,7 @@ def average(first: SynthForgeOutput, second: SynthForgeOutput) -> SynthForgeOutp
     """Mean of two outputs for the same crops."""
     return SynthForgeOutput(
         landmarks=0.5 * (first.landmarks + second.landmarks),
+        landmark_heatmaps=0.5 * (first.landmark_heatmaps + second.landmark_heatmaps),
         segmentation_logits=0.5 * (first.segmentation_logits + second.segmentation_logits),
         depth=0.5 * (first.depth + second.depth),
     )
