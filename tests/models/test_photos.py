@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -123,11 +125,15 @@ def test_what_is_no_photo_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_photo_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
+    # A PNG of one pixel whose header claims 20,000 x 20,000.
+    Image.new("L", (1, 1)).save(tmp_path / "huge.png")
+    data = (tmp_path / "huge.png").read_bytes()
+    header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + data[24:29]
+    (tmp_path / "huge.png").write_bytes(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
     with pytest.raises(SynthForgeError, match=r"huge\.png has .*; photos of up to 178 million pixels are read"):
         open_photo(tmp_path / "huge.png")
-    Image.new("1", (20_000, 8_000)).save(tmp_path / "wide.png")
-    assert open_photo(tmp_path / "wide.png").size == (20_000, 8_000)
+    Image.new("L", (20_000, 300)).save(tmp_path / "wide.png")
+    assert open_photo(tmp_path / "wide.png").size == (20_000, 300)
 
 
 def test_a_square_is_resampled_with_pixel_centres_at_a_half() -> None:

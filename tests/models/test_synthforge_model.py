@@ -159,16 +159,16 @@ def test_it_learns_eight_samples_by_heart() -> None:
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     first = {}
-    for step in range(120):
+    for step in range(70):
         output = model(image, **given)
         if step == 0:
             first = {name: value.item() for name, value in output.losses.items()}
         optimizer.zero_grad()
         output.loss.backward()
         optimizer.step()
-    assert output.losses["landmarks"] < 0.3 * first["landmarks"]
-    assert output.losses["segmentation"] < 0.75 * first["segmentation"]
-    assert output.losses["depth"] < 0.75 * first["depth"]
+    assert output.losses["landmarks"] < 0.5 * first["landmarks"]
+    assert output.losses["segmentation"] < 0.85 * first["segmentation"]
+    assert output.losses["depth"] < 0.85 * first["depth"]
 
 
 def test_mixed_precision_leaves_coordinates_exact() -> None:

@@ -71,10 +71,12 @@ def random_homographies(
 
 def sampling_grid(homographies: Tensor, size: int) -> Tensor:
     """Return (B, size, size, 2): where in the window the centre of each crop pixel lies."""
-    centres = (2 * torch.arange(size) + 1) / size - 1
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    positions = torch.stack([x, y], dim=-1).view(1, -1, 2).expand(len(homographies), -1, -1)
-    return transform_points(homographies, positions).view(-1, size, size, 2)
+    x = (2 * torch.arange(size) + 1) / size - 1
+    y = x[:, None]
+    h = homographies[:, :, :, None, None]
+    # Written out: as a matrix product of points it takes five times as long.
+    depth = h[:, 2, 0] * x + (h[:, 2, 1] * y + h[:, 2, 2])
+    return torch.stack([(h[:, row, 0] * x + (h[:, row, 1] * y + h[:, row, 2])) / depth for row in (0, 1)], dim=-1)
 
 
 def sample_images(images: Tensor, grid: Tensor) -> Tensor:
@@ -83,8 +85,9 @@ def sample_images(images: Tensor, grid: Tensor) -> Tensor:
 
     Windows are about as fine as the crop, at most 1.3 times finer, so bilinear reading needs no filter in front.
     """
-    channels_first = images.permute(0, 3, 1, 2).float().div_(255.0)
-    return functional.grid_sample(channels_first, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    channels_first = images.permute(0, 3, 1, 2).float()
+    sampled = functional.grid_sample(channels_first, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return sampled.div_(255.0)
 
 
 def sample_labels(labels: Tensor, grid: Tensor, outside: int | float) -> Tensor:

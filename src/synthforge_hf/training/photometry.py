@@ -58,7 +58,8 @@ class Photometry:
         """Return changed images and the (B, S, S) bool of pixels that an occluder hides."""
         settings = self.settings
         images, hidden = self._occlude(images, generator)
-        images = self._colour(self._light(images, generator), generator).clamp_(0.0, 1.0)
+        images = _on_some(images, settings.side_light, generator, self._side_light)
+        images = self._colour(images, generator).clamp_(0.0, 1.0)
         images = self._gamma(images, generator)
         images = _on_some(images, settings.blur, generator, _blur)
         images = _on_some(images, settings.motion_blur, generator, _motion)
@@ -67,25 +68,23 @@ class Photometry:
         images = _on_some(images, settings.jpeg, generator, self._jpeg)
         return images.clamp_(0.0, 1.0), hidden
 
-    def _light(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Darken one side (exp of a smooth ramp across the image) and the whole."""
-        batch = images.shape[0]
-        draw = torch.rand(batch, 5, generator=generator)
-        angle = 2 * torch.pi * draw[:, 0, None, None]
-        ramp = torch.sigmoid((2 + 4 * draw[:, 1, None, None]) * (self.x * angle.cos() + self.y * angle.sin() + 0.3))
-        strength = torch.where(draw[:, 2] < self.settings.side_light, 2.5 * draw[:, 3], 0.0)
-        dim = torch.rand(batch, generator=generator) * 1.8 * (draw[:, 4] < self.settings.low_light)
-        gain = torch.exp(-strength[:, None, None] * ramp + (0.5 * strength - dim)[:, None, None])
-        return images * gain.unsqueeze(1)
+    def _side_light(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Darken one side: the exponential of a smooth ramp across the image, the other side brightened a little."""
+        draw = torch.rand(len(images), 3, 1, 1, generator=generator)
+        angle, sharpness, strength = 2 * torch.pi * draw[:, 0], 2 + 4 * draw[:, 1], 2.5 * draw[:, 2]
+        ramp = torch.sigmoid(sharpness * (self.x * angle.cos() + self.y * angle.sin() + 0.3))
+        return images * torch.exp(strength * (0.5 - ramp)).unsqueeze(1)
 
     def _colour(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Brightness, contrast, saturation, hue, white balance and grey as one affine map of RGB per sample."""
+        """Brightness, low light, contrast, saturation, hue, white balance, grey: one affine map of RGB per sample."""
         settings, batch = self.settings, images.shape[0]
         draw = torch.randn(batch, 7, generator=generator)
         brightness, contrast, saturation = (
             (draw[:, i] * strength).exp()
             for i, strength in enumerate((settings.brightness, settings.contrast, settings.saturation))
         )
+        dim, dark = torch.rand(2, batch, generator=generator)
+        brightness = brightness * torch.where(dark < settings.low_light, (-1.8 * dim).exp(), 1.0)
         saturation = saturation * (torch.rand(batch, generator=generator) >= settings.grey)
         luma = torch.tensor(LUMA)
         grey = luma.expand(3, 3)

@@ -24,6 +24,7 @@ from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.augmentation import CropMaker
 from synthforge_hf.training.card import write_card
 from synthforge_hf.training.loop import TrainingLoop, checkpoints
+from synthforge_hf.training.memory import keep_freed_memory
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.validation import validate
 from synthforge_hf.training.window_cache import CachedWindows, default_cache_folder
@@ -44,6 +45,8 @@ def train_backbone(
     """
     output_dir = Path(output_dir)
     _refuse_lone_process()
+    if not torch.accelerator.is_available():
+        keep_freed_memory()
     accelerator = Accelerator(
         # Without this, several processes on a machine without GPU would not find each other.
         cpu=not torch.accelerator.is_available(),
