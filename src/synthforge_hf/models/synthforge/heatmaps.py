@@ -8,6 +8,9 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+LOWEST_EXPONENT = -80.0
+"""Below, exponentials leave float32's normal numbers and take a hundred times as long on CPU, to add nothing."""
+
 
 class Heatmaps(NamedTuple):
     """The spatial softmax of heatmap logits, in parts: one exponential serves decoding and loss.
@@ -27,7 +30,7 @@ class Heatmaps(NamedTuple):
         # Sums over the last axes are several times faster in this layout than with channels last.
         logits = logits.float().contiguous()
         peak = logits.detach().amax(dim=(2, 3))
-        exponentials = (logits - peak[:, :, None, None]).exp()
+        exponentials = (logits - peak[:, :, None, None]).clamp(min=LOWEST_EXPONENT).exp()
         return cls(logits, peak, exponentials, exponentials.sum(dim=(2, 3)))
 
     def probabilities(self) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthforge_hf.models.synthforge.heatmaps import Heatmaps
+from synthforge_hf.models.synthforge.heatmaps import LOWEST_EXPONENT, Heatmaps
 
 IGNORED_CLASS = 255
 """Segmentation pixels with this id take no part in the loss."""
@@ -73,7 +73,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
     if kind == "cross_entropy":
         return loss
     weights = known.to(picked.dtype)
-    predicted = weights @ log_probabilities.exp()
+    predicted = weights @ log_probabilities.clamp(min=LOWEST_EXPONENT).exp()
     counts = torch.zeros_like(predicted).scatter_add(0, labels, weights)
     overlap = torch.zeros_like(predicted).scatter_add(0, labels, picked.exp() * weights)
     dice = 2.0 * overlap / (predicted + counts).clamp(min=1.0)
