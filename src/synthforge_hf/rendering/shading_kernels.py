@@ -203,7 +203,7 @@ def shade_point(
     occlusion = occlusion_in
     u = uv[0]
     v = uv[1]
-    # Look-ups are most of the cost: hair, eyes and lashes have their own and do without these.
+    # Hair, eyes and lashes have look-ups of their own and do without these.
     coarse = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     fine = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     if material == SKIN or material == CLOTH:
