@@ -32,9 +32,10 @@ CALMED = {
     "nose/nose-septumangle": 0.6,
     "forehead/forehead-nubian": 0.5,
 }
-# MakeHuman's mean face is not the mean of annotated photos. These shifts of the mean began as a least-squares fit of the inner
-# landmarks to the mean frontal shape of faces with a closed mouth and were then adjusted by hand until the medians of generated and
-# annotated frontal faces (300-W's training images) differed by 1 to 3 percent of the outer-eye distance.
+# MakeHuman's mean face is not the mean of annotated photos. These shifts of the mean began as a least-squares fit of
+# the inner landmarks to the mean frontal shape of faces with a closed mouth and were then adjusted by hand until the
+# medians of generated and annotated frontal faces (300-W's training images) differed by 1 to 3 percent of the
+# outer-eye distance.
 MEAN_SHIFT = {
     "head/head-scale-vert-decr-incr": -0.17,
     "head/head-scale-horiz-decr-incr": 0.17,
