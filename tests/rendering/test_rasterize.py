@@ -107,8 +107,8 @@ def test_sphere_depth_outside_and_inside(device: str) -> None:
     intrinsics = pinhole(600, 200, 200)
     rays = pixel_rays(intrinsics, 200, 200)
     outside = draw(vertices, faces, intrinsics, 200, 200, device)
-    inside = draw(vertices, faces[:, ::-1].copy(), intrinsics, 200, 200, device, cull_backfaces=True)
-    culled = draw(vertices, faces, intrinsics, 200, 200, device, cull_backfaces=True)
+    inside = draw(vertices, faces[:, ::-1].copy(), intrinsics, 200, 200, device, num_one_sided=len(faces))
+    culled = draw(vertices, faces, intrinsics, 200, 200, device, num_one_sided=len(faces))
     assert torch.equal(outside.depth, culled.depth)
     for found, expected in (
         (outside, sphere_depth(rays, 0.1, centre)),

@@ -7,7 +7,7 @@ import numpy as np
 from synthforge_hf.annotation.landmarks import landmarks
 from synthforge_hf.annotation.normals import surface_normals
 from synthforge_hf.annotation.segmentation import segmentation
-from synthforge_hf.annotation.surface import visible_surface
+from synthforge_hf.annotation.surface import see_through_surface, visible_surface
 from synthforge_hf.annotation.visibility import landmark_visibility
 from synthforge_hf.generators.base import GeneratedFace
 
@@ -42,7 +42,7 @@ def annotate(face: GeneratedFace) -> Annotations:
     return Annotations(
         depth=surface.depth,
         normals=surface_normals(surface, face.mesh, face.camera),
-        segmentation=segmentation(surface, face.mesh),
+        segmentation=segmentation(surface, face.mesh, see_through_surface(face.mesh, face.camera)),
         landmarks_2d=pixels,
         landmarks_3d=points,
         landmarks_visible=landmark_visibility(points, pixels, surface.depth),

@@ -30,17 +30,38 @@ class VisibleSurface:
 
 
 def visible_surface(mesh: LabelledMesh, camera: PinholeCamera) -> VisibleSurface:
-    """Rasterise a mesh in the camera's image."""
+    """Rasterise all of a mesh but its see-through triangles in the camera's image."""
+    if mesh.see_through is None or not mesh.see_through.any():
+        return _rasterized(mesh, camera, None)
+    return _rasterized(mesh, camera, np.flatnonzero(~mesh.see_through))
+
+
+def see_through_surface(mesh: LabelledMesh, camera: PinholeCamera) -> VisibleSurface | None:
+    """Rasterise the see-through triangles alone, or return None where there are none."""
+    if mesh.see_through is None or not mesh.see_through.any():
+        return None
+    return _rasterized(mesh, camera, np.flatnonzero(mesh.see_through))
+
+
+def _rasterized(mesh: LabelledMesh, camera: PinholeCamera, chosen: np.ndarray | None) -> VisibleSurface:
+    """chosen: (N,) indices of the triangles that are drawn, ascending; None for all."""
+    faces = np.ascontiguousarray(mesh.faces if chosen is None else mesh.faces[chosen])
+    num_one_sided = mesh.num_one_sided if chosen is None else int(np.searchsorted(chosen, mesh.num_one_sided))
     vertices = np.ascontiguousarray(camera.to_camera(mesh.vertices), dtype=np.float32)
     fragments = rasterize(
         torch.from_numpy(vertices)[None],
-        torch.tensor(mesh.faces),
+        torch.tensor(faces),
         torch.tensor(camera.intrinsics, dtype=torch.float32)[None],
         camera.height,
         camera.width,
+        num_one_sided=num_one_sided,
     )
+    triangle = fragments.triangle[0].numpy()
+    if chosen is not None:
+        # The last entry serves the -1 of empty pixels.
+        triangle = np.append(chosen, -1).astype(np.int32)[triangle]
     return VisibleSurface(
-        triangle=fragments.triangle[0].numpy(),
+        triangle=triangle,
         barycentric=fragments.barycentric[0].numpy(),
         depth=fragments.depth[0].numpy(),
         vertices=vertices,

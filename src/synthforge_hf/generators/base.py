@@ -26,6 +26,9 @@ class LabelledMesh:
     triangle_classes: (F,) uint8 class id, or ``LOOK_UP_CLASS``.
     corner_uv: (F, 3, 2) float32 in [0, 1], u to the right and v down in ``label_texture``; only read for LOOK_UP_CLASS.
     label_texture: (H, W) uint8 class ids, read at the nearest texel.
+    see_through: (F,) bool or None: clear glass. It names the class of what is behind it, except of eyes and brows, but
+    hides nothing from depth, normals and visibility.
+    num_one_sided: that many of the first triangles are not seen from behind.
     """
 
     vertices: np.ndarray
@@ -34,6 +37,8 @@ class LabelledMesh:
     triangle_classes: np.ndarray
     corner_uv: np.ndarray
     label_texture: np.ndarray
+    see_through: np.ndarray | None = None
+    num_one_sided: int = 0
 
 
 @dataclass(frozen=True)

@@ -44,16 +44,16 @@ def rasterize(
     width: int,
     backend: Literal["warp", "pytorch3d"] = "warp",
     *,
-    cull_backfaces: bool = False,
+    num_one_sided: int = 0,
     orthographic: bool = False,
 ) -> Fragments:
     """Find the nearest triangle under every pixel's centre. All tensors on one device, which the result shares.
 
     vertices: (B, V, 3) float32, camera frame (x right, y down, z forward), metres.
     faces: (F, 3) int32 or int64, shared by the batch; counter-clockwise seen from outside, which only
-        ``cull_backfaces`` cares about.
+        ``num_one_sided`` cares about.
     intrinsics: (B, 3, 3) float32, pixels; a pixel's centre is at +0.5. The last row is taken to be (0, 0, 1).
-    cull_backfaces: leave out triangles seen from behind.
+    num_one_sided: that many of the first triangles are left out where they are seen from behind.
     orthographic: project without division, x_pixel = fx * x + cx with x in metres; z must still be positive.
 
     The result depends on nothing but the input: a pixel centre on a shared edge belongs to exactly one of the triangles
@@ -65,13 +65,13 @@ def rasterize(
     _check_input(vertices, faces, intrinsics, height, width)
     faces = faces.to(torch.int32).contiguous()
     if backend == "warp":
-        return _rasterize_warp(vertices, faces, intrinsics, height, width, cull_backfaces, orthographic)
+        return _rasterize_warp(vertices, faces, intrinsics, height, width, num_one_sided, orthographic)
     if backend == "pytorch3d":
         if orthographic:
             raise ValueError("backend 'pytorch3d' offers no orthographic projection; use backend 'warp'")
         from synthforge_hf.rendering.rasterize_pytorch3d import rasterize_pytorch3d
 
-        return rasterize_pytorch3d(vertices, faces, intrinsics, height, width, cull_backfaces)
+        return rasterize_pytorch3d(vertices, faces, intrinsics, height, width, num_one_sided)
     raise ValueError(f"unknown rasterisation backend {backend!r}; choose 'warp' or 'pytorch3d'")
 
 
@@ -168,14 +168,14 @@ def _rasterize_warp(
     intrinsics: Tensor,
     height: int,
     width: int,
-    cull_backfaces: bool,
+    num_one_sided: int,
     orthographic: bool,
 ) -> Fragments:
     warp, kernels = load_warp()
     vertices = vertices.detach().contiguous()
     intrinsics = intrinsics.detach().contiguous()
     device = vertices.device
-    batch, num_vertices = vertices.shape[:2]
+    batch = len(vertices)
     shape = (batch, height, width)
     fragments = Fragments(
         triangle=torch.empty(shape, dtype=torch.int32, device=device),
@@ -184,54 +184,96 @@ def _rasterize_warp(
     )
     if batch == 0:
         return fragments
-    keys = torch.full(shape, torch.iinfo(torch.int64).max, dtype=torch.int64, device=device)
-    screen = torch.empty((batch, num_vertices, 2), dtype=torch.int32, device=device)
-    weight = torch.empty((batch, num_vertices), dtype=torch.float32, device=device)
-
-    warp_faces = warp.from_torch(faces)
-    warp_screen = warp.from_torch(screen, dtype=warp.vec2i)
-    warp_weight = warp.from_torch(weight)
-    warp_keys = warp.from_torch(keys)
-    triangle_slices = TRIANGLE_SLICES_CUDA if device.type == "cuda" else 1
-    pixel_slices = width if device.type == "cuda" else 1
-    launch = _launch_options(device)
-    if num_vertices and len(faces):
-        warp.launch(
-            kernels.project_vertices,
-            dim=(batch, num_vertices),
-            inputs=[
-                warp.from_torch(vertices, dtype=warp.vec3f),
-                warp.from_torch(intrinsics),
-                NEAR,
-                orthographic,
-                warp_screen,
-                warp_weight,
-            ],
-            **launch,
-        )
-        warp.launch(
-            kernels.draw_triangles,
-            dim=(batch, len(faces), triangle_slices),
-            inputs=[warp_faces, warp_screen, warp_weight, orthographic, cull_backfaces, triangle_slices, warp_keys],
-            **launch,
-        )
+    drawn = draw(vertices, faces, intrinsics, height, width, num_one_sided, orthographic)
     warp.launch(
         kernels.resolve_pixels,
-        dim=(batch, height, pixel_slices),
+        dim=(batch, height, width if device.type == "cuda" else 1),
         inputs=[
-            warp_faces,
-            warp_screen,
-            warp_weight,
+            warp.from_torch(faces),
+            warp.from_torch(drawn.screen, dtype=warp.vec2i),
+            warp.from_torch(drawn.weight),
             orthographic,
-            pixel_slices,
-            warp_keys,
+            width if device.type == "cuda" else 1,
+            warp.from_torch(drawn.keys),
             warp.from_torch(fragments.triangle),
             warp.from_torch(fragments.barycentric, dtype=warp.vec3f),
             warp.from_torch(fragments.depth),
         ],
-        **launch,
+        **launch_options(device),
     )
     return fragments
+
+
+@dataclass(frozen=True)
+class DrawnTriangles:
+    """A z-buffer before it is resolved to ``Fragments``; what the numbers mean is the kernels' business.
+
+    keys: (B, H, W) int64, low half the nearest triangle's index, the largest int64 where there is none.
+    screen: (B, V, 2) int32 projected vertices on the sub-pixel grid. weight: (B, V) float32.
+    """
+
+    keys: Tensor
+    screen: Tensor
+    weight: Tensor
+
+
+def draw(
+    vertices: Tensor,
+    faces: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    num_one_sided: int = 0,
+    orthographic: bool = False,
+) -> DrawnTriangles:
+    """Draw triangles into a z-buffer with Warp. Arguments as in ``rasterize``, contiguous, faces int32, unchecked.
+
+    num_one_sided: that many of the first triangles are left out where they are seen from behind.
+    """
+    warp, kernels = load_warp()
+    device = vertices.device
+    batch, num_vertices = vertices.shape[:2]
+    drawn = DrawnTriangles(
+        keys=torch.full((batch, height, width), torch.iinfo(torch.int64).max, dtype=torch.int64, device=device),
+        screen=torch.empty((batch, num_vertices, 2), dtype=torch.int32, device=device),
+        weight=torch.empty((batch, num_vertices), dtype=torch.float32, device=device),
+    )
+    if not (batch and num_vertices and len(faces)):
+        return drawn
+    screen = warp.from_torch(drawn.screen, dtype=warp.vec2i)
+    weight = warp.from_torch(drawn.weight)
+    slices = TRIANGLE_SLICES_CUDA if device.type == "cuda" else 1
+    launch = launch_options(device)
+    warp.launch(
+        kernels.project_vertices,
+        dim=(batch, num_vertices),
+        inputs=[
+            warp.from_torch(vertices, dtype=warp.vec3f),
+            warp.from_torch(intrinsics),
+            NEAR,
+            orthographic,
+            screen,
+            weight,
+        ],
+        **launch,
+    )
+    warp.launch(
+        kernels.draw_triangles,
+        dim=(batch, len(faces), slices),
+        inputs=[
+            warp.from_torch(faces),
+            screen,
+            weight,
+            orthographic,
+            num_one_sided,
+            slices,
+            height,
+            width,
+            warp.from_torch(drawn.keys.view(-1)),
+        ],
+        **launch,
+    )
+    return drawn
 
 
 def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
@@ -251,12 +293,12 @@ def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
             pixel_slices,
             warp.from_torch(result),
         ],
-        **_launch_options(device),
+        **launch_options(device),
     )
     return result
 
 
-def _launch_options(device: torch.device) -> dict[str, Any]:
+def launch_options(device: torch.device) -> dict[str, Any]:
     """Launch on torch's own device and stream, so that torch and Warp work on the same tensors in order."""
     warp, _ = load_warp()
     stream = warp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None

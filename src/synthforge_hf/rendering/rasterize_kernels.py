@@ -14,6 +14,7 @@ wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": 
 SUBPIXELS = wp.constant(1024)
 MAX_PIXEL = wp.constant(wp.float64(1048575.0))
 EMPTY = wp.constant(wp.int64(9223372036854775807))
+NEAREST = wp.constant(wp.int64(0x7FFFFFFF))
 
 
 @wp.kernel
@@ -81,11 +82,16 @@ def draw_triangles(
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
     orthographic: wp.bool,
-    cull_backfaces: wp.bool,
+    num_one_sided: wp.int32,
     num_slices: wp.int32,
-    keys: wp.array3d(dtype=wp.int64),
+    height: wp.int32,
+    width: wp.int32,
+    keys: wp.array(dtype=wp.int64),
 ):
-    """Lower the key of every covered pixel (depth bits above triangle id) to this triangle's.
+    """Lower the key of every covered pixel (bits of its distance above the triangle's id) to this triangle's.
+
+    What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
+    The first num_one_sided triangles are left out where they are seen from behind.
 
     One thread draws every num_slices-th row.
     """
@@ -113,11 +119,9 @@ def draw_triangles(
         wb = wc
         wc = swap_weight
         area = -area
-    elif cull_backfaces:
+    elif f < num_one_sided:
         return
 
-    height = keys.shape[1]
-    width = keys.shape[2]
     x_begin = wp.max(first_pixel(wp.min(wp.min(pa[0], pb[0]), pc[0])), 0)
     y_begin = wp.max(first_pixel(wp.min(wp.min(pa[1], pb[1]), pc[1])), 0)
     x_end = wp.min(first_pixel(wp.max(wp.max(pa[0], pb[0]), pc[0]) + 1), width)
@@ -134,24 +138,58 @@ def draw_triangles(
     step_b = (wp.int64(pc[1]) - wp.int64(pa[1])) * step
     step_c = (wp.int64(pa[1]) - wp.int64(pb[1])) * step
     inverse_area = 1.0 / wp.float32(area)
+    wa *= inverse_area
+    wb *= inverse_area
+    wc *= inverse_area
 
     for y in range(y_begin + part, y_end, num_slices):
         y0 = wp.int64(y) * step + step / wp.int64(2)
-        ea = edge(pb, pc, x0, y0)
-        eb = edge(pc, pa, x0, y0)
-        ec = edge(pa, pb, x0, y0)
+        ea = edge(pb, pc, x0, y0) - bias_a
+        eb = edge(pc, pa, x0, y0) - bias_b
+        ec = edge(pa, pb, x0, y0) - bias_c
+        row = (b * height + y) * width
+        entered = bool(False)
         for x in range(x_begin, x_end):
-            if ea >= bias_a and eb >= bias_b and ec >= bias_c:
-                depth = (wp.float32(ea) * wa + wp.float32(eb) * wb + wp.float32(ec) * wc) * inverse_area
-                if not orthographic:
-                    depth = 1.0 / depth
+            # All three are inside when none has its sign bit set.
+            if (ea | eb | ec) >= wp.int64(0):
+                entered = True
+                nearness = wp.float32(ea + bias_a) * wa + wp.float32(eb + bias_b) * wb + wp.float32(ec + bias_c) * wc
                 # Positive floats order like their bits: one minimum picks the nearest surface and, on ties, the
                 # first triangle.
-                key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | wp.int64(f)
-                wp.atomic_min(keys, b, y, x, key)
+                bits = wp.int64(wp.cast(nearness, wp.int32))
+                if not orthographic:
+                    bits = NEAREST - bits
+                wp.atomic_min(keys, row + x, (bits << wp.int64(32)) | wp.int64(f))
+            elif entered:
+                break
             ea += step_a
             eb += step_b
             ec += step_c
+
+
+@wp.func
+def key_depth(key: wp.int64, orthographic: wp.bool) -> float:
+    """Metres along the camera's axis."""
+    bits = wp.int32(key >> wp.int64(32))
+    if orthographic:
+        return wp.cast(bits, wp.float32)
+    return 1.0 / wp.cast(wp.int32(NEAREST) - bits, wp.float32)
+
+
+@wp.func
+def corner_weights(
+    pa: wp.vec2i, pb: wp.vec2i, pc: wp.vec2i, wa: float, wb: float, wc: float, x: wp.int64, y: wp.int64
+) -> wp.vec3f:
+    """Weights of a triangle's corners at a point of the sub-pixel grid, sum 1; w: 1 / z of the corners (1 if
+    orthographic).
+
+    Signs cancel in the normalisation, so winding does not matter here.
+    """
+    share_a = wp.float32(edge(pb, pc, x, y)) * wa
+    share_b = wp.float32(edge(pc, pa, x, y)) * wb
+    share_c = wp.float32(edge(pa, pb, x, y)) * wc
+    total = 1.0 / (share_a + share_b + share_c)
+    return wp.vec3f(share_a * total, share_b * total, share_c * total)
 
 
 @wp.kernel
@@ -184,22 +222,17 @@ def resolve_pixels(
             ia = faces[f, 0]
             ib = faces[f, 1]
             ic = faces[f, 2]
-            pa = screen[b, ia]
-            pb = screen[b, ib]
-            pc = screen[b, ic]
-            x0 = wp.int64(x) * step + step / wp.int64(2)
-            # Signs cancel in the normalisation, so winding does not matter here.
-            share_a = wp.float32(edge(pb, pc, x0, y0))
-            share_b = wp.float32(edge(pc, pa, x0, y0))
-            share_c = wp.float32(edge(pa, pb, x0, y0))
+            wa = float(1.0)
+            wb = float(1.0)
+            wc = float(1.0)
             if not orthographic:
-                share_a *= weight[b, ia]
-                share_b *= weight[b, ib]
-                share_c *= weight[b, ic]
-            total = 1.0 / (share_a + share_b + share_c)
+                wa = weight[b, ia]
+                wb = weight[b, ib]
+                wc = weight[b, ic]
+            x0 = wp.int64(x) * step + step / wp.int64(2)
             triangle[b, y, x] = f
-            barycentric[b, y, x] = wp.vec3f(share_a * total, share_b * total, share_c * total)
-            depth[b, y, x] = wp.cast(wp.int32(key >> wp.int64(32)), wp.float32)
+            barycentric[b, y, x] = corner_weights(screen[b, ia], screen[b, ib], screen[b, ic], wa, wb, wc, x0, y0)
+            depth[b, y, x] = key_depth(key, orthographic)
 
 
 @wp.kernel

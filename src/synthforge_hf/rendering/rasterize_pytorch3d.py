@@ -10,7 +10,7 @@ from synthforge_hf.rendering.rasterize import NEAR, Fragments
 
 
 def rasterize_pytorch3d(
-    vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, cull_backfaces: bool
+    vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, num_one_sided: int
 ) -> Fragments:
     """See ``rasterize``. Differences: ties and pixel centres exactly on an edge follow PyTorch3D's rules."""
     try:
@@ -32,7 +32,12 @@ def rasterize_pytorch3d(
     index = faces.long().expand(batch, -1, -1)
     corners = torch.stack([item[face] for item, face in zip(positions, index, strict=True)])
     hidden = (corners[..., 2] <= NEAR).any(-1) if num_faces else corners.new_zeros((batch, 0), dtype=torch.bool)
-    corners[hidden] = -1.0
+    # With y down, counter-clockwise seen from the camera has negative area.
+    first, second, third = torch.stack([item[face] for item, face in zip(pixels, index, strict=True)]).unbind(2)
+    second, third = second - first, third - first
+    away = second[..., 0] * third[..., 1] - second[..., 1] * third[..., 0] > 0
+    away[:, num_one_sided:] = False
+    corners[hidden | away] = -1.0
     own_faces = torch.arange(3 * num_faces, device=faces.device).view(1, num_faces, 3).expand(batch, -1, -1)
     fragments_depth = vertices.new_zeros((batch, height, width))
     fragments_barycentric = vertices.new_zeros((batch, height, width, 3))
@@ -48,7 +53,7 @@ def rasterize_pytorch3d(
         bin_size=0,
         perspective_correct=True,
         clip_barycentric_coords=False,
-        cull_backfaces=cull_backfaces,
+        cull_backfaces=False,
     )
     covered = found[..., 0] >= 0
     triangle[covered] = (found[..., 0][covered] % num_faces).to(torch.int32)

@@ -4,7 +4,7 @@ materials.
 A deferred pass over rasterised fragments on a Warp kernel (CPU and CUDA). Colours are linear RGB until the last step.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from synthforge_hf.rendering.camera import PinholeCamera
-from synthforge_hf.rendering.rasterize import load_warp, rasterize
+from synthforge_hf.rendering.rasterize import draw, load_warp, rasterize
 
 SHADOW_SIZE = 384
 SHADOW_WIDTH = 0.62
@@ -31,6 +31,12 @@ class Material(IntEnum):
     LASH = 4
     HAIR = 5
     CLOTH = 6
+    COLOURED = 7
+    LENS = 8
+
+
+TWO_SIDED = (Material.LASH, Material.HAIR, Material.CLOTH, Material.COLOURED, Material.LENS)
+"""Materials of thin shells, which are seen from both sides; of the others only the outside is drawn."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class ShadedMesh:
     directions: (V, 3) float32: hair the direction of the strands; eyeballs the rest direction from the eye's centre;
     else zero.
     occlusion: (V,) float32 share of the surroundings seen, 0 to 1.
+    colours: (V, 4) float32. COLOURED: linear RGB reflectance and gloss, 0 to 1. LENS: share of the red, green and blue
+    light let through, and how strongly it mirrors. HAIR: factors on the hair's colour, where above 0. Else zero.
     """
 
     vertices: np.ndarray
@@ -52,6 +60,11 @@ class ShadedMesh:
     uv: np.ndarray
     directions: np.ndarray
     occlusion: np.ndarray
+    colours: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), dtype=np.float32))
+
+    def __post_init__(self) -> None:
+        if not len(self.colours):
+            object.__setattr__(self, "colours", np.zeros((len(self.vertices), 4), dtype=np.float32))
 
 
 def merge(meshes: list[ShadedMesh]) -> ShadedMesh:
@@ -123,27 +136,39 @@ def shade(
     kernels = load_kernels()
     height, width = camera.height, camera.width
 
-    vertices = torch.from_numpy(
-        np.ascontiguousarray(camera.to_camera(mesh.vertices.astype(np.float64)), dtype=np.float32)
-    )
-    faces = torch.from_numpy(mesh.faces).to(device)
-    drawn_faces, drawn_materials = _facing(mesh, vertices.numpy())
-    drawn = torch.from_numpy(drawn_faces).to(device)
+    vertices = _tensor(camera.to_camera(mesh.vertices.astype(np.float64)), device)[None]
     intrinsics = camera.intrinsics.copy()
     intrinsics[:2] *= 2
-    fragments = rasterize(vertices[None].to(device), drawn, _tensor(intrinsics, device)[None], 2 * height, 2 * width)
+    lens = mesh.materials == Material.LENS
+    two_sided = np.isin(mesh.materials, TWO_SIDED)
+    order = np.concatenate([np.flatnonzero(~two_sided), np.flatnonzero(two_sided & ~lens)])
+    num_one_sided = int((~two_sided).sum())
 
     def array(values: np.ndarray, dtype: Any) -> Any:
         return warp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
 
-    surface = kernels.Surface()
-    surface.faces = warp.from_torch(drawn, dtype=warp.int32)
-    surface.material = array(drawn_materials, warp.uint8)
-    surface.position = array(mesh.vertices, warp.vec3f)
-    surface.normal = array(mesh.normals, warp.vec3f)
-    surface.uv = array(mesh.uv, warp.vec2f)
-    surface.direction = array(mesh.directions, warp.vec3f)
-    surface.occlusion = array(mesh.occlusion, warp.float32)
+    def draw_surface(triangles: np.ndarray, num_one_sided: int) -> tuple[Any, Any]:
+        """Return the z-buffer at twice the size, flat, and what the kernel is to know of the surface in it."""
+        faces = torch.from_numpy(mesh.faces[triangles]).to(device)
+        drawn = draw(vertices, faces, _tensor(intrinsics, device)[None], 2 * height, 2 * width, num_one_sided)
+        surface = kernels.Surface()
+        surface.screen = warp.from_torch(drawn.screen, dtype=warp.vec2i)
+        surface.weight = warp.from_torch(drawn.weight)
+        surface.faces = warp.from_torch(faces, dtype=warp.int32)
+        surface.material = array(mesh.materials[triangles], warp.uint8)
+        for name, value in per_vertex.items():
+            setattr(surface, name, value)
+        return warp.from_torch(drawn.keys.view(-1)), surface
+
+    per_vertex = {
+        "position": array(mesh.vertices, warp.vec3f),
+        "normal": array(mesh.normals, warp.vec3f),
+        "uv": array(mesh.uv, warp.vec2f),
+        "direction": array(mesh.directions, warp.vec3f),
+        "occlusion": array(mesh.occlusion, warp.float32),
+        "colour": array(mesh.colours, warp.vec4f),
+    }
+    keys, surface = draw_surface(order, num_one_sided)
 
     coat = kernels.Paint()
     types = {"masks": warp.vec4f, "noise": warp.vec4f, "brows": warp.uint8}
@@ -161,40 +186,24 @@ def shade(
     light.exposure = lighting.exposure
     rotation = camera.world_to_camera[:3, :3]
     light.camera = warp.vec3f(*(-rotation.T @ camera.world_to_camera[:3, 3]).tolist())
-    rows, offset, shadow = shadow_map(mesh.vertices, faces, lighting.direction, device)
+    opaque = torch.from_numpy(mesh.faces[order]).to(device)
+    rows, offset, shadow = shadow_map(mesh.vertices, opaque, lighting.direction, device)
     light.shadow = warp.from_torch(shadow, dtype=warp.float32)
     light.shadow_rows = warp.mat33f(*rows.ravel().tolist())
     light.shadow_offset = warp.vec3f(*offset.tolist())
 
+    colour = warp.empty((height, width), dtype=warp.vec3f, device=device)
     image = warp.empty((height, width, 3), dtype=warp.uint8, device=device)
-    warp.launch(
-        kernels.shade,
-        dim=(height, width),
-        inputs=[
-            warp.from_torch(fragments.triangle[0], dtype=warp.int32),
-            warp.from_torch(fragments.barycentric[0].contiguous(), dtype=warp.vec3f),
-            warp.from_torch(fragments.depth[0], dtype=warp.float32),
-            surface,
-            coat,
-            light,
-            array(background.astype(np.float32), warp.vec3f),
-            array(tone_table(), warp.uint8),
-        ],
-        outputs=[image],
-        device=device,
-    )
+
+    def launch(kernel: Any, *inputs: Any) -> None:
+        warp.launch(kernel, dim=(height, width), inputs=inputs, device=device)
+
+    launch(kernels.shade, keys, surface, coat, light, array(background.astype(np.float32), warp.vec3f), colour)
+    if lens.any():
+        lens_keys, lens_surface = draw_surface(np.flatnonzero(lens), 0)
+        launch(kernels.look_through, lens_keys, keys, lens_surface, coat, light, colour)
+    launch(kernels.apply_tone, colour, array(tone_table(), warp.uint8), image)
     return image.numpy()
-
-
-def _facing(mesh: ShadedMesh, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out the triangles of closed bodies that look away from the camera; hair and lashes show both sides.
-
-    vertices: (V, 3) camera frame. Returns faces and materials.
-    """
-    first, second, third = (vertices[mesh.faces[:, corner]] for corner in range(3))
-    away = np.einsum("fa,fa->f", np.cross(second - first, third - first), first) >= 0
-    kept = ~away | (mesh.materials == Material.HAIR) | (mesh.materials == Material.LASH)
-    return mesh.faces[kept], mesh.materials[kept]
 
 
 def shadow_map(

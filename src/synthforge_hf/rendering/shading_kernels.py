@@ -5,6 +5,8 @@
 
 import warp as wp
 
+from synthforge_hf.rendering.rasterize_kernels import EMPTY, NEAREST, SUBPIXELS, corner_weights
+
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
 
 SKIN = wp.constant(0)
@@ -14,8 +16,11 @@ MOUTH = wp.constant(3)
 LASH = wp.constant(4)
 HAIR = wp.constant(5)
 CLOTH = wp.constant(6)
+COLOURED = wp.constant(7)
+LENS = wp.constant(8)
 
-SUPERSAMPLING = wp.constant(2)
+SAME_SURFACE = wp.constant(0.004)
+"""Metres between the depths of samples that may count as one smooth surface."""
 SHADOW_BIAS = wp.constant(0.004)
 TONE_STEPS = wp.constant(8192.0)
 """Steps of the tone table per unit of linear light."""
@@ -23,8 +28,10 @@ TONE_STEPS = wp.constant(8192.0)
 
 @wp.struct
 class Surface:
-    """All meshes of a scene, concatenated."""
+    """All meshes of a scene, concatenated; screen and weight are those of ``rasterize_kernels.project_vertices``."""
 
+    screen: wp.array2d(dtype=wp.vec2i)
+    weight: wp.array2d(dtype=wp.float32)
     faces: wp.array2d(dtype=wp.int32)
     material: wp.array(dtype=wp.uint8)
     position: wp.array(dtype=wp.vec3f)
@@ -32,6 +39,7 @@ class Surface:
     uv: wp.array(dtype=wp.vec2f)
     direction: wp.array(dtype=wp.vec3f)
     occlusion: wp.array(dtype=wp.float32)
+    colour: wp.array(dtype=wp.vec4f)
 
 
 @wp.struct
@@ -192,13 +200,14 @@ def shade_point(
     uv: wp.vec2f,
     direction: wp.vec3f,
     occlusion_in: float,
+    colour_in: wp.vec4f,
     paint: Paint,
     light: Light,
 ) -> wp.vec3f:
     view = wp.normalize(light.camera - position)
     normal = wp.normalize(normal_in)
     # Thin shells (hair, collars) are seen from both sides.
-    if wp.dot(normal, view) < 0.0 and (material == HAIR or material == CLOTH or material == LASH):
+    if wp.dot(normal, view) < 0.0 and material >= LASH:
         normal = -normal
     occlusion = occlusion_in
     u = uv[0]
@@ -208,7 +217,7 @@ def shade_point(
     fine = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     if material == SKIN or material == CLOTH:
         coarse = noise_at(paint.noise, u * 3.0 + paint.noise_offset[0], v * 2.0 + paint.noise_offset[1])
-    if material != HAIR and material != EYE and material != LASH:
+    if material != HAIR and material != EYE and material != LASH and material != LENS:
         fine = noise_at(paint.noise, u * 17.0 + paint.noise_offset[1], v * 11.0 + paint.noise_offset[0])
     albedo = paint.skin
     wrap = wp.vec3f(0.0, 0.0, 0.0)
@@ -278,6 +287,8 @@ def shade_point(
         thin = noise_at(paint.noise, u * 31.0 + paint.noise_offset[1], v * 0.8)
         lightness = 1.0 + paint.hair_variation * (0.9 * strand[3] + 0.6 * thin[3])
         albedo = paint.hair * wp.clamp(lightness, 0.15, 2.5)
+        if colour_in[0] > 0.0:
+            albedo = wp.cw_mul(albedo, wp.vec3f(colour_in[0], colour_in[1], colour_in[2]))
         occlusion = occlusion * (0.75 + 0.25 * wp.clamp(strand[3] + 0.5, 0.0, 1.0))
         wrap = wp.vec3f(0.25, 0.25, 0.25)
     elif material == CLOTH:
@@ -296,6 +307,15 @@ def shade_point(
         albedo = mix(albedo, paint.cloth_second, smooth(-0.1, 0.1, phase))
         albedo = albedo * (1.0 + 0.10 * fine[0] + 0.10 * coarse[0])
         normal = wp.normalize(normal + wp.vec3f(coarse[0], coarse[1], coarse[2]) * 0.12)
+    elif material == COLOURED:
+        albedo = wp.vec3f(colour_in[0], colour_in[1], colour_in[2]) * (1.0 + 0.05 * fine[0])
+        gloss = colour_in[3]
+        sharpness = 10.0 + 190.0 * gloss * gloss
+        wrap = wp.vec3f(0.1, 0.1, 0.1)
+    elif material == LENS:
+        albedo = wp.vec3f(0.0, 0.0, 0.0)
+        gloss = colour_in[3]
+        sharpness = 900.0
 
     shadow = lit_share(light, position)
     cosine = wp.dot(normal, light.direction)
@@ -335,82 +355,151 @@ def shade_point(
     return colour
 
 
+@wp.func
+def share_surface(
+    surface: Surface, first_key: wp.int64, other_key: wp.int64, first: int, other: int, material: int
+) -> bool:
+    """Whether two samples of a pixel lie on one smooth piece of surface, so that shading it once is enough."""
+    if first == other:
+        return True
+    if int(surface.material[other]) != material:
+        return False
+    if material == HAIR:
+        # Locks cross each other closely; only neighbours along a lock are one surface.
+        return wp.abs(first - other) <= 3
+    first_nearness = wp.cast(wp.int32(NEAREST) - wp.int32(first_key >> wp.int64(32)), wp.float32)
+    other_nearness = wp.cast(wp.int32(NEAREST) - wp.int32(other_key >> wp.int64(32)), wp.float32)
+    return wp.abs(first_nearness - other_nearness) < SAME_SURFACE * first_nearness * first_nearness
+
+
+@wp.func
+def point_weights(surface: Surface, a: int, b: int, c: int, x: wp.int64, y: wp.int64) -> wp.vec3f:
+    """Weights of a triangle's corners, kept inside: a mean of samples may lie a little outside."""
+    w = corner_weights(
+        surface.screen[0, a],
+        surface.screen[0, b],
+        surface.screen[0, c],
+        surface.weight[0, a],
+        surface.weight[0, b],
+        surface.weight[0, c],
+        x,
+        y,
+    )
+    w = wp.vec3f(wp.clamp(w[0], 0.0, 1.0), wp.clamp(w[1], 0.0, 1.0), wp.clamp(w[2], 0.0, 1.0))
+    return w / (w[0] + w[1] + w[2])
+
+
+@wp.func
+def shade_sample(surface: Surface, f: int, x: wp.int64, y: wp.int64, paint: Paint, light: Light) -> wp.vec3f:
+    """Colour of triangle f at a point of the sub-pixel grid."""
+    a = surface.faces[f, 0]
+    b = surface.faces[f, 1]
+    c = surface.faces[f, 2]
+    w = point_weights(surface, a, b, c, x, y)
+    material = int(surface.material[f])
+    direction = wp.vec3f(0.0, 0.0, 0.0)
+    colour = wp.vec4f(0.0, 0.0, 0.0, 0.0)
+    if material == HAIR or material == EYE:
+        direction = surface.direction[a] * w[0] + surface.direction[b] * w[1] + surface.direction[c] * w[2]
+    if material == HAIR or material == COLOURED or material == LENS:
+        colour = surface.colour[a] * w[0] + surface.colour[b] * w[1] + surface.colour[c] * w[2]
+    return shade_point(
+        material,
+        surface.position[a] * w[0] + surface.position[b] * w[1] + surface.position[c] * w[2],
+        surface.normal[a] * w[0] + surface.normal[b] * w[1] + surface.normal[c] * w[2],
+        surface.uv[a] * w[0] + surface.uv[b] * w[1] + surface.uv[c] * w[2],
+        direction,
+        surface.occlusion[a] * w[0] + surface.occlusion[b] * w[1] + surface.occlusion[c] * w[2],
+        colour,
+        paint,
+        light,
+    )
+
+
 @wp.kernel
 def shade(
-    triangle: wp.array2d(dtype=wp.int32),
-    barycentric: wp.array2d(dtype=wp.vec3f),
-    depth: wp.array2d(dtype=wp.float32),
+    keys: wp.array(dtype=wp.int64),
     surface: Surface,
     paint: Paint,
     light: Light,
     background: wp.array2d(dtype=wp.vec3f),
-    tone: wp.array(dtype=wp.uint8),
-    image: wp.array3d(dtype=wp.uint8),
+    colour: wp.array2d(dtype=wp.vec3f),
 ):
-    """One pixel from 2x2 samples. Where all see one smooth surface it is shaded once, at their mean; edges singly."""
+    """Linear light of one pixel from 2x2 samples; those on one smooth surface are shaded once, at their mean."""
     row, column = wp.tid()
-    position = wp.vec3f(0.0, 0.0, 0.0)
-    normal = wp.vec3f(0.0, 0.0, 0.0)
-    direction = wp.vec3f(0.0, 0.0, 0.0)
-    uv = wp.vec2f(0.0, 0.0)
-    occlusion = float(0.0)
-    same = bool(True)
-    material = int(-1)
-    first_depth = float(0.0)
-    covered = int(0)
-    for k in range(4):
-        y = row * 2 + k / 2
-        x = column * 2 + k % 2
-        t = triangle[y, x]
-        if t >= 0:
-            w = barycentric[y, x]
-            a = surface.faces[t, 0]
-            b = surface.faces[t, 1]
-            c = surface.faces[t, 2]
-            position += surface.position[a] * w[0] + surface.position[b] * w[1] + surface.position[c] * w[2]
-            normal += surface.normal[a] * w[0] + surface.normal[b] * w[1] + surface.normal[c] * w[2]
-            direction += surface.direction[a] * w[0] + surface.direction[b] * w[1] + surface.direction[c] * w[2]
-            uv += surface.uv[a] * w[0] + surface.uv[b] * w[1] + surface.uv[c] * w[2]
-            occlusion += surface.occlusion[a] * w[0] + surface.occlusion[b] * w[1] + surface.occlusion[c] * w[2]
-            this_material = int(surface.material[t])
-            if covered == 0:
-                material = this_material
-                first_depth = depth[y, x]
-            elif this_material != material or wp.abs(depth[y, x] - first_depth) > 0.004:
-                same = False
-            covered += 1
-
-    colour = wp.vec3f(0.0, 0.0, 0.0)
-    if covered == 4 and same:
-        colour = (
-            shade_point(material, position * 0.25, normal, uv * 0.25, direction * 0.25, occlusion * 0.25, paint, light)
-            * light.exposure
-        )
-    elif covered == 0:
-        colour = background[row, column]
-    else:
-        for k in range(4):
-            y = row * 2 + k / 2
-            x = column * 2 + k % 2
-            t = triangle[y, x]
-            if t < 0:
-                colour += background[row, column] * 0.25
+    width = 2 * background.shape[1]
+    start = 2 * row * width + 2 * column
+    step = wp.int64(SUBPIXELS)
+    total = wp.vec3f(0.0, 0.0, 0.0)
+    counted = int(0)
+    for i in range(4):
+        if (counted & (1 << i)) == 0:
+            key = keys[start + (i / 2) * width + i % 2]
+            # In half sub-pixels, so that means of samples stay whole numbers times their count.
+            across = int(i % 2)
+            down = int(i / 2)
+            share = int(1)
+            if key == EMPTY:
+                for j in range(i + 1, 4):
+                    if keys[start + (j / 2) * width + j % 2] == EMPTY:
+                        counted = counted | (1 << j)
+                        share += 1
+                total += background[row, column] * (float(share) * 0.25)
             else:
-                w = barycentric[y, x]
-                a = surface.faces[t, 0]
-                b = surface.faces[t, 1]
-                c = surface.faces[t, 2]
-                sample = shade_point(
-                    int(surface.material[t]),
-                    surface.position[a] * w[0] + surface.position[b] * w[1] + surface.position[c] * w[2],
-                    surface.normal[a] * w[0] + surface.normal[b] * w[1] + surface.normal[c] * w[2],
-                    surface.uv[a] * w[0] + surface.uv[b] * w[1] + surface.uv[c] * w[2],
-                    surface.direction[a] * w[0] + surface.direction[b] * w[1] + surface.direction[c] * w[2],
-                    surface.occlusion[a] * w[0] + surface.occlusion[b] * w[1] + surface.occlusion[c] * w[2],
-                    paint,
-                    light,
-                )
-                colour += sample * (0.25 * light.exposure)
+                f = int(key & wp.int64(0xFFFFFFFF))
+                material = int(surface.material[f])
+                for j in range(i + 1, 4):
+                    if (counted & (1 << j)) == 0:
+                        other = keys[start + (j / 2) * width + j % 2]
+                        if other != EMPTY:
+                            if share_surface(surface, key, other, f, int(other & wp.int64(0xFFFFFFFF)), material):
+                                counted = counted | (1 << j)
+                                share += 1
+                                across += j % 2
+                                down += j / 2
+                x = wp.int64(2 * column) * step + step / wp.int64(2) + wp.int64(across) * step / wp.int64(share)
+                y = wp.int64(2 * row) * step + step / wp.int64(2) + wp.int64(down) * step / wp.int64(share)
+                total += shade_sample(surface, f, x, y, paint, light) * (float(share) * 0.25 * light.exposure)
+    colour[row, column] = total
+
+
+@wp.kernel
+def look_through(
+    keys: wp.array(dtype=wp.int64),
+    behind: wp.array(dtype=wp.int64),
+    surface: Surface,
+    paint: Paint,
+    light: Light,
+    colour: wp.array2d(dtype=wp.vec3f),
+):
+    """Tint what lies behind see-through surfaces and add what they mirror; one evaluation for a pixel's 2x2 samples."""
+    row, column = wp.tid()
+    width = 2 * colour.shape[1]
+    start = 2 * row * width + 2 * column
+    share = float(0.0)
+    f = int(-1)
+    for i in range(4):
+        key = keys[start + (i / 2) * width + i % 2]
+        if key != EMPTY and key < (behind[start + (i / 2) * width + i % 2] >> wp.int64(32)) << wp.int64(32):
+            share += 0.25
+            f = int(key & wp.int64(0xFFFFFFFF))
+    if f >= 0:
+        step = wp.int64(SUBPIXELS)
+        a = surface.faces[f, 0]
+        b = surface.faces[f, 1]
+        c = surface.faces[f, 2]
+        w = point_weights(surface, a, b, c, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step)
+        tint = surface.colour[a] * w[0] + surface.colour[b] * w[1] + surface.colour[c] * w[2]
+        mirrored = shade_sample(surface, f, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step, paint, light)
+        here = colour[row, column]
+        seen = wp.vec3f(here[0] * tint[0], here[1] * tint[1], here[2] * tint[2]) + mirrored * light.exposure
+        colour[row, column] = here * (1.0 - share) + seen * share
+
+
+@wp.kernel
+def apply_tone(colour: wp.array2d(dtype=wp.vec3f), tone: wp.array(dtype=wp.uint8), image: wp.array3d(dtype=wp.uint8)):
+    row, column = wp.tid()
+    value = colour[row, column]
     for channel in range(3):
-        step = int(colour[channel] * TONE_STEPS + 0.5)
+        step = int(value[channel] * TONE_STEPS + 0.5)
         image[row, column, channel] = tone[wp.clamp(step, 0, tone.shape[0] - 1)]

@@ -1,7 +1,7 @@
 """The embedded generator: a parametric head with procedural skin, hair, clothes, light and background, drawn on CPU or
 GPU."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from synthforge_hf.errors import UsageError
-from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace, LabelledMesh
+from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace
 from synthforge_hf.generators.graphics import colours
 from synthforge_hf.generators.graphics.background import sample_background
 from synthforge_hf.generators.graphics.brows import draw_brows, sample_brows
@@ -19,6 +19,7 @@ from synthforge_hf.generators.graphics.expression import sample_expression, samp
 from synthforge_hf.generators.graphics.hair import grow_hair, sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
 from synthforge_hf.generators.graphics.lighting import sample_lighting
+from synthforge_hf.generators.graphics.parts import Part, labelled_mesh
 from synthforge_hf.generators.graphics.settings import CameraSettings, GraphicsSettings
 from synthforge_hf.heads.anny import AnnyHead, load_anny_head
 from synthforge_hf.heads.base import HeadCoefficients
@@ -74,6 +75,15 @@ class _Shared:
     labelled: np.ndarray
     directions: np.ndarray
     noise: np.ndarray
+
+    def body_parts(self, body: ShadedMesh) -> list[Part]:
+        """Return the body with its labels, and the lashes without."""
+
+        def part(chosen: np.ndarray, label: np.ndarray | None) -> Part:
+            mesh = replace(body, faces=body.faces[chosen], materials=body.materials[chosen])
+            return Part(mesh, label, corner_uv=self.chart.corner_uv[chosen])
+
+        return [part(self.labelled, self.classes[self.labelled]), part(~self.labelled, None)]
 
 
 @lru_cache(maxsize=1)
@@ -151,7 +161,7 @@ class GraphicsGenerator:
         )
         hair = grow_hair(head, vertices, hair_style, stream("hair shape"))
         garment = shared.cutter.cut(vertices, normals, sample_garment(stream("clothes")))
-        lighting, light_description = sample_lighting(settings.light, camera, stream("light"))
+        scene = sample_lighting(settings.light, camera, stream("light"))
         background, background_kind = sample_background(resolution, stream("background"))
 
         body = ShadedMesh(
@@ -163,9 +173,11 @@ class GraphicsGenerator:
             shared.directions,
             head.ambient_occlusion,
         )
-        others = [garment] if hair is None else [garment, hair]
+        parts = [*shared.body_parts(body), Part(garment, CLASS_ID["cloth"])]
+        if hair is not None:
+            parts.append(Part(hair, CLASS_ID["hair"]))
         paint |= {"brows": brow_alpha, "masks": shared.chart.masks, "noise": shared.noise}
-        image = shade(merge([body, *others]), camera, paint, lighting, background, self.device)
+        image = shade(merge([part.mesh for part in parts]), camera, paint, scene.lighting, background, self.device)
 
         attributes: dict[str, Any] = {
             "age": age,
@@ -175,12 +187,12 @@ class GraphicsGenerator:
             "expression": expression_name,
             "background": background_kind,
             **view,
-            **light_description,
+            **scene.description,
         }
         return GeneratedFace(
             image=image,
             camera=camera,
-            mesh=_labelled_mesh(shared, body, labels, garment, hair),
+            mesh=labelled_mesh(parts, labels),
             head_vertices=vertices,
             landmark_model=head.landmark_model,
             head_name=head.name,
@@ -281,25 +293,3 @@ def _sample_camera(
         "camera_distance_m": distance,
         "camera_field_of_view_deg": float(np.degrees(field_of_view)),
     }
-
-
-def _labelled_mesh(
-    shared: _Shared, body: ShadedMesh, labels: np.ndarray, garment: ShadedMesh, hair: ShadedMesh | None
-) -> LabelledMesh:
-    visible = ShadedMesh(
-        body.vertices,
-        body.faces[shared.labelled],
-        body.materials[shared.labelled],
-        body.normals,
-        body.uv,
-        body.directions,
-        body.occlusion,
-    )
-    others = [(garment, CLASS_ID["cloth"])] + ([(hair, CLASS_ID["hair"])] if hair is not None else [])
-    merged = merge([visible, *(mesh for mesh, _ in others)])
-    classes = [shared.classes[shared.labelled]] + [
-        np.full(len(mesh.faces), label, dtype=np.uint8) for mesh, label in others
-    ]
-    corner_uv = np.zeros((len(merged.faces), 3, 2), dtype=np.float32)
-    corner_uv[: len(visible.faces)] = shared.chart.corner_uv[shared.labelled]
-    return LabelledMesh(merged.vertices, merged.faces, merged.normals, np.concatenate(classes), corner_uv, labels)
