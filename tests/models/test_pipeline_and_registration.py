@@ -121,8 +121,8 @@ def test_mirroring_twice_changes_nothing(checkpoint: Path) -> None:
     model = SynthForgeModel.from_pretrained(checkpoint).eval()
     with torch.no_grad():
         output = model(torch.rand(2, 3, 64, 64))
-    once = mirror(output, model.config.id2label)
-    twice = mirror(once, model.config.id2label)
+    once = mirror(output, model.config)
+    twice = mirror(once, model.config)
     for name in ("landmarks", "segmentation_logits", "depth"):
         assert torch.allclose(twice[name], output[name], atol=1e-6)
         assert not torch.allclose(once[name], output[name], atol=1e-6)

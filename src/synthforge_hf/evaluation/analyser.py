@@ -15,14 +15,21 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from synthforge_hf.annotation.face_box import face_box
 from synthforge_hf.checkpoints import resolve_model
 from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.models.label_finetuning.configuration_label_finetuning import SynthForgeForLabelFinetuningConfig
+from synthforge_hf.models.label_finetuning.modeling_label_finetuning import SynthForgeForLabelFinetuning
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel, SynthForgeOutput
-from synthforge_hf.models.synthforge.pipeline_face_analysis import average, mirror
+from synthforge_hf.models.synthforge.pipeline_face_analysis import average, landmark_mirror, mirror
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
+
+_KINDS: dict[str, Any] = {
+    SynthForgeConfig.model_type: SynthForgeModel,
+    SynthForgeForLabelFinetuningConfig.model_type: SynthForgeForLabelFinetuning,
+}
+"""Type in config.json -> class."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class FaceAnalyser:
     and predict once more. batch_size: faces per forward pass.
     """
 
-    model: SynthForgeModel
+    model: SynthForgeModel | SynthForgeForLabelFinetuning
     processor: SynthForgeImageProcessor
     name: str
     flip_test: bool = False
@@ -41,9 +48,11 @@ class FaceAnalyser:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        points = self.model.config.num_landmarks
-        if (self.flip_test or self.refine) and points != 68:
-            raise UsageError(f"flip averaging and refining need a model of 68 landmarks, {self.name} has {points}")
+        if self.flip_test and landmark_mirror(self.model.config) is None:
+            raise UsageError(
+                f"flip averaging needs to know which of the {self.model.config.num_landmarks} landmarks of {self.name} "
+                "change places in a mirrored image: set mirrored_landmarks in its configuration"
+            )
 
     @classmethod
     def load(cls, model: str, device: str = "auto", **options: Any) -> "FaceAnalyser":
@@ -54,10 +63,10 @@ class FaceAnalyser:
         """
         folder = Path(resolve_model(model))
         kind = _model_type(folder)
-        if kind != SynthForgeConfig.model_type:
+        if kind not in _KINDS:
             raise UsageError(f"'{model}' is a model of type '{kind}', not one that analyses faces")
         try:
-            network = SynthForgeModel.from_pretrained(folder).eval()
+            network = _KINDS[kind].from_pretrained(folder).eval()
             processor = SynthForgeImageProcessor.from_pretrained(folder)
         except (OSError, SafetensorError) as error:
             reason = " ".join(str(error).split())
@@ -102,7 +111,7 @@ class FaceAnalyser:
         used = None if boxes is None else [np.asarray(each, np.float64).reshape(-1, 4) for each in boxes]
         faces = self._look(photos, used, masks and not (self.refine and used is not None), focal_lengths)
         if self.refine and used is not None and faces:
-            again = face_box(np.stack([face["landmarks"] for face in faces]))
+            again = np.stack([face["face_box"] for face in faces])
             faces = self._look(
                 photos, np.split(again, np.cumsum([len(each) for each in used])[:-1]), masks, focal_lengths
             )
@@ -126,16 +135,15 @@ class FaceAnalyser:
 
     @torch.inference_mode()
     def _forward(self, pixels: Tensor) -> SynthForgeOutput:
-        parts = ("landmarks", "landmark_heatmaps", "segmentation_logits", "depth")
         outputs = []
         for batch in pixels.split(self.batch_size):
             batch = batch.to(self.model.device)
             output = self.model(batch)
             if self.flip_test:
-                output = average(output, mirror(self.model(batch.flip(-1)), self._id2label))
+                output = average(output, mirror(self.model(batch.flip(-1)), self.model.config))
             outputs.append(output)
-        joined = [torch.cat([getattr(output, part) for output in outputs]).float().cpu() for part in parts]
-        fields: dict[str, Any] = dict(zip(parts, joined, strict=True))
+        parts = [name for name in outputs[0] if name != "features"]
+        fields: dict[str, Any] = {part: torch.cat([output[part] for output in outputs]).float().cpu() for part in parts}
         return SynthForgeOutput(**fields)
 
     def with_options(self, **options: Any) -> "FaceAnalyser":

@@ -12,12 +12,16 @@ from types import ModuleType
 import wrapt
 
 MODULES = {
-    "transformers.models.auto.configuration_auto": "configuration_synthforge",
-    "transformers.models.auto.modeling_auto": "modeling_synthforge",
-    "transformers.models.auto.image_processing_auto": "image_processing_synthforge",
-    "transformers.pipelines": "pipeline_face_analysis",
+    "transformers.models.auto.configuration_auto": "synthforge.configuration_synthforge",
+    "transformers.models.auto.modeling_auto": "synthforge.modeling_synthforge",
+    "transformers.models.auto.image_processing_auto": "synthforge.image_processing_synthforge",
+    "transformers.pipelines": "synthforge.pipeline_face_analysis",
+    # What builds on a module of ours can only be imported once that is complete.
+    "synthforge_hf.models.synthforge.configuration_synthforge": "label_finetuning.configuration_label_finetuning",
+    "synthforge_hf.models.synthforge.modeling_synthforge": "label_finetuning.modeling_label_finetuning",
+    "synthforge_hf.models.synthforge.image_processing_synthforge": "label_finetuning.image_processing_label_finetuning",
 }
-"""Module of transformers -> module of ``models.synthforge`` that must be imported after it."""
+"""Module -> module of ``models`` that must be imported after it."""
 
 
 def register_when_imported() -> None:
@@ -26,7 +30,7 @@ def register_when_imported() -> None:
     Modules that are already imported are served at once. Calling it again changes nothing.
     """
     for theirs, ours in MODULES.items():
-        wrapt.when_imported(theirs)(partial(_import, f"synthforge_hf.models.synthforge.{ours}"))
+        wrapt.when_imported(theirs)(partial(_import, f"synthforge_hf.models.{ours}"))
 
 
 def _import(name: str, module: ModuleType) -> None:

@@ -16,7 +16,7 @@ from transformers.image_utils import PILImageResampling
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import TensorType
 
-from synthforge_hf.annotation.face_box import square_crop
+from synthforge_hf.annotation.face_box import face_box, square_crop
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeOutput
@@ -134,6 +134,8 @@ class SynthForgeImageProcessor(PilBackend):
             photo: number of the photo. box: (4,) float64 of the caller, or None.
             crop: (4,) float64 x0, y0, x1, y1 of the square that the model saw.
             landmarks: (P, 2) float32 continuous pixels of the photo.
+            face_box: (4,) float64 x0, y0, x1, y1, the face box of the landmarks; of the backbone's, where a label
+            network has turned those into others.
             confidence: mean height of the landmarks' heatmaps' peaks, 0 to 1. Spread-out heatmaps mean that the crop
             does not look like a face.
             segmentation: (H, W) uint8 class ids at the photo's size, 0 outside the crop.
@@ -152,18 +154,25 @@ class SynthForgeImageProcessor(PilBackend):
         if focal_lengths is None:
             focal_lengths = [TYPICAL_FOCAL * max(size) for size in photo_sizes]
         focal = np.broadcast_to(np.asarray(focal_lengths, dtype=np.float64), len(photo_sizes))
+        # A pipeline hands over plain model outputs, which lack the fields that are None.
+        backbone_landmarks = getattr(outputs, "backbone_landmarks", None)
+        heatmaps = getattr(outputs, "backbone_landmark_heatmaps", None)
+        if heatmaps is None:
+            heatmaps = outputs.landmark_heatmaps
         results = []
         for row, face in enumerate(faces):
             corner = np.array([face.centre_x, face.centre_y]) - 0.5 * face.side
-            landmarks = outputs.landmarks[row].detach().float().cpu().numpy()
+            landmarks = _points_of(outputs.landmarks, row)
+            framing = _points_of(backbone_landmarks, row) if backbone_landmarks is not None else landmarks
             result: dict[str, Any] = {
                 "photo": face.photo,
                 "box": face.box,
                 "crop": np.concatenate([corner, corner + face.side]),
                 "landmarks": (corner + landmarks * face.side).astype(np.float32),
+                "face_box": face_box(corner + framing[None] * face.side)[0],
             }
-            if outputs.landmark_heatmaps is not None:
-                result["confidence"] = float(outputs.landmark_heatmaps[row].detach().flatten(1).amax(dim=1).mean())
+            if heatmaps is not None:
+                result["confidence"] = float(heatmaps[row].detach().flatten(1).amax(dim=1).mean())
             if masks:
                 result["segmentation"], result["depth"] = _masks(outputs, row, face, photo_sizes[face.photo])
                 if self.depth_focal is not None:
@@ -218,6 +227,10 @@ def _faces(sizes: Sequence[tuple[int, int]], boxes: Sequence[np.ndarray | None],
         squares = square_crop(entry, crop_scale)
         faces += [_Face(photo, box, *square.tolist()) for box, square in zip(entry, squares, strict=True)]
     return faces
+
+
+def _points_of(landmarks: Tensor, row: int) -> np.ndarray:
+    return landmarks[row].detach().float().cpu().numpy()
 
 
 def _masks(outputs: SynthForgeOutput, row: int, face: _Face, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,10 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from synthforge_hf.models.synthforge import losses
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.heatmaps import Heatmaps
 from synthforge_hf.models.synthforge.layers import ConvNormAct, Hourglass, UNet
+from synthforge_hf.models.synthforge.supervision import Labels, supervised_losses, weighted_sum
 
 
 @dataclass
@@ -27,6 +27,8 @@ class SynthForgeOutput(ModelOutput):
     segmentation_logits: (B, C, H', W').
     depth: (B, 1, H', W') float32 metres, planar z.
     features: (B, feature_channels, H', W').
+    backbone_landmarks, backbone_landmark_heatmaps: of a label fine-tuning model: what its backbone said in its own
+    scheme, by which faces are framed and told from false finds.
     """
 
     loss: Tensor | None = None
@@ -36,6 +38,8 @@ class SynthForgeOutput(ModelOutput):
     segmentation_logits: Tensor = None  # type: ignore[assignment]
     depth: Tensor = None  # type: ignore[assignment]
     features: Tensor = None  # type: ignore[assignment]
+    backbone_landmarks: Tensor | None = None
+    backbone_landmark_heatmaps: Tensor | None = None
 
 
 class LandmarkHead(nn.Module):
@@ -130,22 +134,16 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         raw_depth = self.depth_head(features)
 
         # Mixed precision ends here: coordinates rounded to bfloat16 would be off by half a pixel.
-        with _full_precision(pixel_values.device):
+        with full_precision(pixel_values.device):
             heatmaps = [Heatmaps.from_logits(logits) for logits in heatmap_logits]
             points = [maps.points() for maps in heatmaps]
             metres = self.config.depth_mean + self.config.depth_scale * raw_depth.float()
-            task_losses: dict[str, Tensor] = {}
-            if landmarks is not None:
-                task_losses |= self._landmark_losses(heatmaps, points, landmarks, landmarks_mask)
-            if segmentation is not None:
-                target = _resize_labels(segmentation.unsqueeze(1), segmentation_logits.shape[-2:]).squeeze(1)
-                kind = self.config.segmentation_loss
-                task_losses["segmentation"] = losses.segmentation_loss(segmentation_logits, target.long(), kind)
-            if depth is not None:
-                target = _resize_labels(depth if depth.ndim == 4 else depth.unsqueeze(1), metres.shape[-2:]).float()
-                task_losses["depth"] = losses.depth_loss(metres, target) / self.config.depth_scale
+            labels = Labels(landmarks, landmarks_mask, segmentation, depth)
+            task_losses = supervised_losses(
+                self.config, labels, heatmaps, points, segmentation_logits, metres, self.config.depth_scale
+            )
             output = SynthForgeOutput(
-                loss=self._weighted_sum(task_losses) if task_losses else None,
+                loss=weighted_sum(self.config, task_losses) if task_losses else None,
                 losses=task_losses or None,
                 landmarks=points[-1],
                 landmark_heatmaps=heatmaps[-1].probabilities(),
@@ -155,43 +153,12 @@ class SynthForgeModel(SynthForgePreTrainedModel):
             )
         return output if return_dict is not False else output.to_tuple()
 
-    def _landmark_losses(
-        self, heatmaps: list[Heatmaps], points: list[Tensor], target: Tensor, mask: Tensor | None
-    ) -> dict[str, Tensor]:
-        inside = ((target >= 0.0) & (target <= 1.0)).all(dim=-1)
-        mask = inside if mask is None else inside & mask.bool()
-        result = {
-            "landmarks": torch.stack(
-                [losses.landmark_loss(p, target, mask, self.config.landmark_loss) for p in points]
-            ).mean()
-        }
-        if self.config.heatmap_weight > 0:
-            result["heatmaps"] = torch.stack(
-                [losses.heatmap_loss(maps, target, mask, self.config.heatmap_sigma) for maps in heatmaps]
-            ).mean()
-        return result
 
-    def _weighted_sum(self, task_losses: dict[str, Tensor]) -> Tensor:
-        weights = {
-            "landmarks": self.config.landmark_weight,
-            "heatmaps": self.config.heatmap_weight,
-            "segmentation": self.config.segmentation_weight,
-            "depth": self.config.depth_weight,
-        }
-        return torch.stack([weights[task] * value for task, value in task_losses.items()]).sum()
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager:
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Return a context in which autocast is off."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
-
-
-def _resize_labels(labels: Tensor, size: torch.Size) -> Tensor:
-    """Read (B, 1, H, W) labels at the pixel nearest to each cell centre of another grid; never blends."""
-    if labels.shape[-2:] == size:
-        return labels
-    return functional.interpolate(labels.float(), size=tuple(size), mode="nearest-exact").to(labels.dtype)
 
 
 AutoModel.register(SynthForgeConfig, SynthForgeModel, exist_ok=True)

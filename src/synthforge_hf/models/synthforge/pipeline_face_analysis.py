@@ -1,22 +1,21 @@
 """``pipeline("face-analysis")``: photos in, faces with box, landmarks, parsing mask and depth out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from synthforge_hf.annotation.face_box import face_box
 from synthforge_hf.annotation.landmarks import MIRRORED_LANDMARKS
+from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.image_processing_synthforge import as_photo_list
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeOutput
 from synthforge_hf.models.synthforge.photos import open_photo, to_rgb
-from synthforge_hf.segmentation_classes import MIRRORED_CLASSES, SEGMENTATION_CLASSES
+from synthforge_hf.segmentation_classes import mirrored_pairs
 
 Face = dict[str, Any]
 
@@ -55,7 +54,7 @@ class FaceAnalysisPipeline(Pipeline):
 
         A photo is a path, an address, a PIL image or an array; see ``open_photo``. Every face is a dictionary:
             box: [x0, y0, x1, y1] floats; score: of the detector, 1.0 for the caller's boxes.
-            landmarks: (68, 2) float32, continuous pixels of the upright photo.
+            landmarks: (P, 2) float32, continuous pixels of the upright photo.
             segmentation: (H, W) uint8 class ids (``model.config.id2label``) at the photo's size, 0 outside the face's
             crop. depth: (H, W) float32 metres, 0 where there is none.
         Raises SynthForgeError for a photo that cannot be read.
@@ -100,7 +99,7 @@ class FaceAnalysisPipeline(Pipeline):
         output = self.model(pixel_values=pixel_values)
         if not flip_test:
             return output
-        return average(output, mirror(self.model(pixel_values=pixel_values.flip(-1)), self.model.config.id2label or {}))
+        return average(output, mirror(self.model(pixel_values=pixel_values.flip(-1)), self.model.config))
 
     def postprocess(self, model_outputs: dict[str, Any]) -> Face:  # type: ignore[override]
         """One face as the user gets it."""
@@ -137,7 +136,7 @@ class FaceAnalysisPipeline(Pipeline):
             part = slice(start, start + batch_size)
             faces = self._look(images, owners[part], given[part], flip_test, masks=not refine)
             if refine:
-                again = face_box(np.stack([face["landmarks"] for face in faces]))
+                again = np.stack([face["face_box"] for face in faces])
                 faces = self._look(images, owners[part], again, flip_test, masks=True)
             for owner, face, box, score in zip(owners[part], faces, given[part], scores[part], strict=True):
                 # What the model itself cannot read as a face was a false find of the detector.
@@ -159,33 +158,50 @@ class FaceAnalysisPipeline(Pipeline):
         return processor.post_process(output, sizes, single, masks=masks)
 
 
-def mirror(output: SynthForgeOutput, id2label: Mapping[Any, str]) -> SynthForgeOutput:
-    """Turn the output for a mirrored crop into one for the crop itself: flipped, left and right exchanged."""
-    order = torch.as_tensor(MIRRORED_LANDMARKS, device=output.landmarks.device)
-    landmarks = output.landmarks[:, order] * output.landmarks.new_tensor([-1.0, 1.0])
-    landmarks = landmarks + landmarks.new_tensor([1.0, 0.0])
+def landmark_mirror(config: Any) -> list[int] | None:
+    """Return the order of a model's landmarks in a mirrored image, None where it is not known."""
+    order = getattr(config, "mirrored_landmarks", None)
+    if order is not None:
+        return list(order)
+    return MIRRORED_LANDMARKS.tolist() if config.num_landmarks == len(MIRRORED_LANDMARKS) else None
+
+
+def mirror(output: SynthForgeOutput, config: Any) -> SynthForgeOutput:
+    """Turn the output for a mirrored crop into one for the crop itself: flipped, left and right exchanged.
+
+    config: of the model. Raises UsageError where nobody said which landmarks change places.
+    """
+    order = landmark_mirror(config)
+    if order is None:
+        raise UsageError(
+            f"averaging with the mirrored crop needs config.mirrored_landmarks, the order of this model's "
+            f"{config.num_landmarks} landmarks in a mirrored image"
+        )
+    names = config.id2label or {}
     classes = list(range(output.segmentation_logits.shape[1]))
-    ids = {name: number for number, name in id2label.items()}
-    for left, right in MIRRORED_CLASSES:
-        pair = [ids.get(SEGMENTATION_CLASSES[number]) for number in (left, right)]
-        if pair[0] is not None and pair[1] is not None:
-            classes[pair[0]], classes[pair[1]] = pair[1], pair[0]
-    return SynthForgeOutput(
-        landmarks=landmarks,
+    for left, right in mirrored_pairs([str(names.get(number, number)) for number in classes]):
+        classes[left], classes[right] = right, left
+    flipped = SynthForgeOutput(
+        landmarks=_mirror_points(output.landmarks, order),
         landmark_heatmaps=output.landmark_heatmaps[:, order].flip(-1),
         segmentation_logits=output.segmentation_logits.flip(-1)[:, classes],
         depth=output.depth.flip(-1),
     )
+    own = landmark_mirror(config.backbone_config) if "backbone_landmarks" in output else None
+    if own is not None:
+        flipped.backbone_landmarks = _mirror_points(output["backbone_landmarks"], own)
+        flipped.backbone_landmark_heatmaps = output["backbone_landmark_heatmaps"][:, own].flip(-1)
+    return flipped
+
+
+def _mirror_points(landmarks: Tensor, order: list[int]) -> Tensor:
+    exchanged = landmarks[:, order] * landmarks.new_tensor([-1.0, 1.0])
+    return exchanged + landmarks.new_tensor([1.0, 0.0])
 
 
 def average(first: SynthForgeOutput, second: SynthForgeOutput) -> SynthForgeOutput:
-    """Mean of two outputs for the same crops."""
-    return SynthForgeOutput(
-        landmarks=0.5 * (first.landmarks + second.landmarks),
-        landmark_heatmaps=0.5 * (first.landmark_heatmaps + second.landmark_heatmaps),
-        segmentation_logits=0.5 * (first.segmentation_logits + second.segmentation_logits),
-        depth=0.5 * (first.depth + second.depth),
-    )
+    """Mean of what two outputs for the same crops both hold."""
+    return SynthForgeOutput(**{name: 0.5 * (first[name] + second[name]) for name in second})
 
 
 def _is_stream(images: Any) -> bool:

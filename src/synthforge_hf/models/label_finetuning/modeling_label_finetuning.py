@@ -1,0 +1,186 @@
+"""Label fine-tuning, the paper's Stage II (section 3.3): a frozen backbone and one small network per task.
+
+The backbone was trained on labels that are exact but follow their generator's conventions. A label network maps its
+prediction, optionally together with its feature map, to the labels of another data set: other landmarks, other classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModel
+from transformers import initialization as init
+
+from synthforge_hf.models.label_finetuning.configuration_label_finetuning import SynthForgeForLabelFinetuningConfig
+from synthforge_hf.models.synthforge.heatmaps import Heatmaps
+from synthforge_hf.models.synthforge.layers import ConvNormAct, Hourglass, UNet
+from synthforge_hf.models.synthforge.modeling_synthforge import (
+    SynthForgeModel,
+    SynthForgeOutput,
+    SynthForgePreTrainedModel,
+    full_precision,
+)
+from synthforge_hf.models.synthforge.supervision import Labels, supervised_losses, weighted_sum
+
+
+class Correction(nn.Conv2d):
+    """1x1 convolution that starts at zero, so that training starts at the backbone's own prediction."""
+
+
+class LandmarkLabelNetwork(nn.Module):
+    """Stacked hourglasses on the backbone's heatmaps; each stack corrects the heatmap of the point it starts from."""
+
+    def __init__(self, config: SynthForgeForLabelFinetuningConfig) -> None:
+        super().__init__()
+        channels, points, stacks = (
+            config.landmark_channels or 0,
+            config.num_landmarks or 0,
+            config.hourglass_stacks or 0,
+        )
+        known = config.backbone.num_landmarks
+        nearest = config.nearest_landmarks
+        if nearest is None and points == known:
+            nearest = tuple(range(known))
+        self.nearest = None if nearest is None else list(nearest)
+        inputs = known + (config.backbone.feature_channels if config.use_features else 0)
+        self.stem = ConvNormAct(inputs, channels)
+        self.hourglasses = nn.ModuleList(Hourglass(channels, config.hourglass_levels) for _ in range(stacks))
+        self.readouts = nn.ModuleList(ConvNormAct(channels, channels, 1) for _ in range(stacks))
+        readout: type[nn.Conv2d] = nn.Conv2d if self.nearest is None else Correction
+        self.heatmaps = nn.ModuleList(readout(channels, points, 1) for _ in range(stacks))
+        self.merge_readouts = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
+        self.merge_heatmaps = nn.ModuleList(nn.Conv2d(points, channels, 1) for _ in range(stacks - 1))
+
+    def forward(self, heatmaps: Tensor, features: Tensor | None) -> list[Tensor]:
+        """Return one (B, P, h, w) tensor of heatmap logits per stack.
+
+        heatmaps: (B, P', h, w) of the backbone, each summing to 1. features: (B, F, H', W'), or None.
+        """
+        # Divided by its peak a heatmap shows its shape; as probabilities, sharp and spread ones differ by magnitudes.
+        inputs = heatmaps / heatmaps.amax(dim=(2, 3), keepdim=True)
+        if features is not None:
+            shrunk = functional.interpolate(features.float(), size=heatmaps.shape[-2:], mode="area")
+            inputs = torch.cat([inputs, shrunk], dim=1)
+        start = None if self.nearest is None else heatmaps[:, self.nearest].log()
+        x = self.stem(inputs)
+        logits: list[Tensor] = []
+        for stack, hourglass in enumerate(self.hourglasses):
+            readout = self.readouts[stack](hourglass(x))
+            correction = self.heatmaps[stack](readout)
+            logits.append(correction if start is None else start + correction)
+            if stack < len(self.merge_readouts):
+                x = x + self.merge_readouts[stack](readout) + self.merge_heatmaps[stack](correction)
+        return logits
+
+
+class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
+    """A frozen backbone whose landmarks, classes or depth are brought to another data set's labels."""
+
+    config: SynthForgeForLabelFinetuningConfig  # type: ignore[assignment]
+    base_model_prefix = "backbone"
+    _no_split_modules = ["UNet", "LandmarkHead", "LandmarkLabelNetwork"]  # noqa: RUF012
+
+    def __init__(self, config: SynthForgeForLabelFinetuningConfig) -> None:
+        super().__init__(config)
+        backbone = config.backbone
+        self.backbone = SynthForgeModel(backbone)
+        features = backbone.feature_channels if config.use_features else 0
+        self.landmark_network = LandmarkLabelNetwork(config) if "landmarks" in config.tasks else None
+        self.segmentation_network = self.depth_network = None
+        if "segmentation" in config.tasks:
+            classes = len(backbone.id2label or ())
+            widths = tuple(config.segmentation_widths or ())
+            self.segmentation_network = UNet(classes + features, len(config.id2label or ()), widths)
+        if "depth" in config.tasks:
+            self.depth_network = UNet(1 + features, 1, tuple(config.depth_widths or ()))
+        self.post_init()
+
+    @classmethod
+    def from_backbone(cls, backbone: SynthForgeModel, tasks: Sequence[str], **settings: Any) -> Self:
+        """Return a model with fresh label networks on a copy of ``backbone``'s weights.
+
+        tasks, settings: fields of ``SynthForgeForLabelFinetuningConfig``.
+        """
+        config = SynthForgeForLabelFinetuningConfig(
+            backbone_config=backbone.config.to_dict(), tasks=tuple(tasks), **settings
+        )
+        model = cls(config)
+        model.backbone.load_state_dict(backbone.state_dict())
+        return model
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, Correction):
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)  # type: ignore[arg-type]
+        else:
+            super()._init_weights(module)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch the label networks. The backbone is frozen: neither its weights nor its statistics ever change."""
+        super().train(mode)
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()
+        return self
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        landmarks: Tensor | None = None,
+        landmarks_mask: Tensor | None = None,
+        segmentation: Tensor | None = None,
+        depth: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> SynthForgeOutput | tuple:
+        """Predict in the new label scheme, and compute the losses of the labels that are given.
+
+        Arguments as of ``SynthForgeModel.forward``, labels in the new scheme; a label whose task has no network here
+        raises ValueError.
+        """
+        given = {"landmarks": landmarks, "segmentation": segmentation, "depth": depth}
+        for task, label in given.items():
+            if label is not None and task not in self.config.tasks:
+                raise ValueError(f"labels for '{task}', but this model has label networks for {self.config.tasks} only")
+        with torch.no_grad():
+            seen: SynthForgeOutput = self.backbone(pixel_values)
+        features = seen.features if self.config.use_features else None
+        heatmap_logits = (
+            [] if self.landmark_network is None else self.landmark_network(seen.landmark_heatmaps, features)
+        )
+        segmentation_logits, raw_depth = seen.segmentation_logits, None
+        if self.segmentation_network is not None:
+            segmentation_logits = self.segmentation_network(_beside(segmentation_logits, features))
+        if self.depth_network is not None:
+            backbone = self.config.backbone
+            raw_depth = self.depth_network(_beside((seen.depth - backbone.depth_mean) / backbone.depth_scale, features))
+
+        with full_precision(pixel_values.device):
+            heatmaps = [Heatmaps.from_logits(logits) for logits in heatmap_logits]
+            points = [maps.points() for maps in heatmaps]
+            mean, scale = float(self.config.depth_mean or 0), float(self.config.depth_scale or 1)
+            metres = seen.depth if raw_depth is None else mean + scale * raw_depth.float()
+            labels = Labels(landmarks, landmarks_mask, segmentation, depth)
+            backbone = self.config.backbone
+            task_losses = supervised_losses(backbone, labels, heatmaps, points, segmentation_logits, metres, scale)
+            output = SynthForgeOutput(
+                loss=weighted_sum(backbone, task_losses) if task_losses else None,
+                losses=task_losses or None,
+                landmarks=points[-1] if points else seen.landmarks,
+                landmark_heatmaps=heatmaps[-1].probabilities() if heatmaps else seen.landmark_heatmaps,
+                segmentation_logits=segmentation_logits,
+                depth=metres,
+                features=seen.features,
+                backbone_landmarks=seen.landmarks,
+                backbone_landmark_heatmaps=seen.landmark_heatmaps,
+            )
+        return output if return_dict is not False else output.to_tuple()
+
+
+def _beside(prediction: Tensor, features: Tensor | None) -> Tensor:
+    """The input of a label network: (B, C, H, W), with features (B, C + F, H, W)."""
+    return prediction if features is None else torch.cat([prediction.to(features.dtype), features], dim=1)
+
+
+AutoModel.register(SynthForgeForLabelFinetuningConfig, SynthForgeForLabelFinetuning, exist_ok=True)
