@@ -1,4 +1,4 @@
-"""What the restricted unpickler reads: containers, arrays, tensors, of every protocol, and inert records of the rest."""
+"""What the restricted unpickler reads: containers, arrays and tensors of every protocol; all else as inert records."""
 
 import collections
 import pickle
