@@ -13,6 +13,8 @@ from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace
 from synthforge_hf.generators.graphics import colours
 from synthforge_hf.generators.graphics.background import sample_background
 from synthforge_hf.generators.graphics.brows import draw_brows, sample_brows
+from synthforge_hf.generators.graphics.camera_effects import apply_camera_effects, sample_camera_effects
+from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
 from synthforge_hf.generators.graphics.clothing import GarmentCutter, sample_garment
 from synthforge_hf.generators.graphics.expression import sample_expression, sample_pose
@@ -20,18 +22,13 @@ from synthforge_hf.generators.graphics.hair import grow_hair, sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
 from synthforge_hf.generators.graphics.lighting import sample_lighting
 from synthforge_hf.generators.graphics.parts import Part, labelled_mesh
-from synthforge_hf.generators.graphics.settings import CameraSettings, GraphicsSettings
+from synthforge_hf.generators.graphics.settings import GraphicsSettings
 from synthforge_hf.heads.anny import AnnyHead, load_anny_head
 from synthforge_hf.heads.base import HeadCoefficients
 from synthforge_hf.randomness import random_stream
-from synthforge_hf.rendering.camera import PinholeCamera, orbit_camera
 from synthforge_hf.rendering.mesh import vertex_normals
 from synthforge_hf.rendering.shading import Material, ShadedMesh, merge, shade
 from synthforge_hf.segmentation_classes import CLASS_ID
-
-REFERENCE_DISTANCE_M = 1.08
-FACE_CENTRE = np.array([0.0, -0.03, -0.03])
-"""Between eyes and mouth, a little inside the head: what the camera looks at."""
 
 MATERIAL_OF_PART = {
     "skin": Material.SKIN,
@@ -121,7 +118,7 @@ def _noise_texture(size: int) -> np.ndarray:
 
 
 class GraphicsGenerator:
-    """``FaceGenerator`` that needs no download, no GPU and no licence. One identity per sample.
+    """``FaceGenerator`` that needs no download, no GPU and no licence.
 
     device: "auto", "cpu" or "cuda" (with a Warp that sees a GPU). Raises UsageError for a device that is not there.
     """
@@ -140,11 +137,16 @@ class GraphicsGenerator:
     def generate(self, seed: int, index: int, resolution: int) -> GeneratedFace:
         shared, settings = _load_shared(), self.settings
         head = shared.head
+        identity_id = index // settings.photos_per_identity
 
         def stream(purpose: str) -> np.random.Generator:
             return random_stream(seed, index, purpose)
 
-        identity = sample_identity(head, settings.head, stream("identity"))
+        def person(purpose: str) -> np.random.Generator:
+            """What stays the same on all photos of one person."""
+            return random_stream(seed, identity_id, purpose)
+
+        identity = sample_identity(head, settings.head, person("identity"))
         expression, expression_name = sample_expression(head, settings.expression, stream("expression"))
         pose = sample_pose(head, settings.head, stream("pose"))
         coefficients = HeadCoefficients(identity, expression, pose)
@@ -152,17 +154,17 @@ class GraphicsGenerator:
         normals = vertex_normals(vertices, head.faces)
         gender, age = float(identity[0]), float(identity[1])
 
-        camera, view = _sample_camera(settings.camera, resolution, stream("camera"))
-        paint, appearance = self._paint(shared, gender, age, stream("appearance"))
-        brow_style = sample_brows(gender, age, stream("brows"))
-        brow_alpha, labels = draw_brows(shared.chart, brow_style, stream("brow strokes"))
+        camera, view = sample_camera(settings.camera, resolution, stream("camera"))
+        paint, appearance = self._paint(gender, age, person("appearance"), stream("cloth colours"))
+        brow_style = sample_brows(gender, age, person("brows"))
+        brow_alpha, labels = draw_brows(shared.chart, brow_style, person("brow strokes"))
         hair_style = sample_hair_style(
-            gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, stream("hair")
+            gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, person("hair")
         )
-        hair = grow_hair(head, vertices, hair_style, stream("hair shape"))
+        hair = grow_hair(head, vertices, hair_style, person("hair shape"))
         garment = shared.cutter.cut(vertices, normals, sample_garment(stream("clothes")))
         scene = sample_lighting(settings.light, camera, stream("light"))
-        background, background_kind = sample_background(resolution, stream("background"))
+        background, background_kind = sample_background(settings.background, camera, scene, stream("background"))
 
         body = ShadedMesh(
             vertices,
@@ -178,6 +180,8 @@ class GraphicsGenerator:
             parts.append(Part(hair, CLASS_ID["hair"]))
         paint |= {"brows": brow_alpha, "masks": shared.chart.masks, "noise": shared.noise}
         image = shade(merge([part.mesh for part in parts]), camera, paint, scene.lighting, background, self.device)
+        effects = sample_camera_effects(settings.camera_effects, stream("camera effects"))
+        image = apply_camera_effects(image, effects, stream("sensor noise"))
 
         attributes: dict[str, Any] = {
             "age": age,
@@ -188,6 +192,7 @@ class GraphicsGenerator:
             "background": background_kind,
             **view,
             **scene.description,
+            "camera_effects": "+".join(effects.names) or "none",
         }
         return GeneratedFace(
             image=image,
@@ -198,14 +203,14 @@ class GraphicsGenerator:
             head_name=head.name,
             head_version=head.version,
             coefficients=coefficients,
-            identity_id=index,
+            identity_id=identity_id,
             attributes=attributes,
         )
 
     def _paint(
-        self, shared: _Shared, gender: float, age: float, random: np.random.Generator
+        self, gender: float, age: float, random: np.random.Generator, cloth: np.random.Generator
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Colours and materials of one person, and what to say about them."""
+        """Colours and materials of one person and of this photo's clothes, and what to say about them."""
         appearance = self.settings.appearance
         melanin = float(np.clip(random.uniform(*appearance.melanin) ** 1.25, *appearance.melanin))
         skin = colours.skin_colour(melanin, float(random.normal(0, 0.6)), float(random.normal(0, 0.6)))
@@ -243,10 +248,10 @@ class GraphicsGenerator:
             "pupil_radius": float(random.uniform(0.28, 0.55)),
             "sclera": colours.linear((226, 218, 210)) * float(random.uniform(0.8, 1.05)),
             "teeth": colours.linear((232, 222, 200)) * float(random.uniform(0.7, 1.0)),
-            "cloth": colours.sample_cloth_colour(random),
-            "cloth_second": colours.sample_cloth_colour(random),
-            "cloth_pattern": int(random.choice(5, p=[0.6, 0.1, 0.08, 0.1, 0.12])),
-            "cloth_scale": float(random.uniform(120, 600)),
+            "cloth": colours.sample_cloth_colour(cloth),
+            "cloth_second": colours.sample_cloth_colour(cloth),
+            "cloth_pattern": int(cloth.choice(5, p=[0.6, 0.1, 0.08, 0.1, 0.12])),
+            "cloth_scale": float(cloth.uniform(120, 600)),
         }
         if paint["cloth_pattern"] == 0:
             paint["cloth_second"] = paint["cloth"]
@@ -260,36 +265,3 @@ class GraphicsGenerator:
             "headwear": "none",
         }
         return paint, description
-
-
-def _sample_camera(
-    settings: CameraSettings, resolution: int, random: np.random.Generator
-) -> tuple[PinholeCamera, dict[str, float]]:
-    draws = {}
-    for name in ("azimuth_deg", "elevation_deg", "roll_deg"):
-        low, high = getattr(settings, name)
-        if settings.angle_distribution == "uniform" or low == high:
-            draws[name] = float(random.uniform(low, high))
-        else:
-            draws[name] = float(np.clip(random.normal(0.5 * (low + high), 0.25 * (high - low)), low, high))
-    field_of_view = np.radians(random.uniform(*settings.field_of_view_deg))
-    low, high = np.log(settings.distance_m)
-    distance = float(np.exp(random.uniform(low, high)))
-    if settings.keep_framing:
-        field_of_view = 2 * np.arctan(np.tan(0.5 * field_of_view) * REFERENCE_DISTANCE_M / distance)
-    target = FACE_CENTRE + random.uniform(-1, 1, 3) * settings.offset_m
-    angles = {name: np.radians(value) for name, value in draws.items()}
-    camera = orbit_camera(
-        angles["azimuth_deg"],
-        angles["elevation_deg"],
-        angles["roll_deg"],
-        distance,
-        float(field_of_view),
-        resolution,
-        (float(target[0]), float(target[1]), float(target[2])),
-    )
-    description = {f"camera_{name}": value for name, value in draws.items()}
-    return camera, description | {
-        "camera_distance_m": distance,
-        "camera_field_of_view_deg": float(np.degrees(field_of_view)),
-    }

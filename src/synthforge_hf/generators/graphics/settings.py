@@ -1,6 +1,6 @@
 """What a recipe may say about the graphics generator: ranges and shares, all with defaults."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from synthforge_hf.errors import UsageError
@@ -103,28 +103,123 @@ class AppearanceSettings:
 
 @dataclass(frozen=True)
 class LightSettings:
-    """exposure_stops: brighter or darker than a well exposed photo. directional_share: how much of the light comes
-    from one lamp or the
-    sun rather than from all around."""
+    """Where the light comes from.
+
+    exposure_stops: brighter or darker than a photo well exposed for the face. directional_share: how much of a studio's
+    light comes from one lamp or the sun rather than from all around.
+    environment_share: photos lit by a photographed place. flash_share: by the camera's flash. side_share: half of the
+    face next to black. back_share: by a lamp behind the head. dark_share: far too dark. coloured_share: by strongly
+    coloured lamps. The rest is lit as in a studio.
+    """
 
     exposure_stops: Range = (-0.8, 0.6)
     directional_share: Range = (0.05, 0.85)
+    environment_share: float = 0.5
+    flash_share: float = 0.07
+    side_share: float = 0.06
+    back_share: float = 0.05
+    dark_share: float = 0.03
+    coloured_share: float = 0.04
 
     def __post_init__(self) -> None:
         check_range(self, "exposure_stops", -5, 5)
         check_range(self, "directional_share", 0, 1)
+        kinds = ("environment", "flash", "side", "back", "dark", "coloured")
+        check_shares(self, *(f"{kind}_share" for kind in kinds))
+
+
+@dataclass(frozen=True)
+class BackgroundSettings:
+    """What is behind the head.
+
+    environment_share: photographed places. pictures_share: pictures of one's own, where ``pictures`` names any. The
+    rest: plain and patterned scenes, and walls. people_share: backgrounds with other people at the edge, out of focus.
+    sharp_share: backgrounds in focus.
+    pictures: a folder of images, or a data set that ``datasets.load_dataset`` finds. pictures_sha256: of their names
+    and contents; filled in when the recipe is loaded, and checked whenever they are read.
+    """
+
+    environment_share: float = 0.3
+    pictures_share: float = 0.5
+    people_share: float = 0.1
+    sharp_share: float = 0.3
+    pictures: str = ""
+    pictures_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        check_shares(self, "environment_share", "pictures_share")
+        check_number(self, "people_share", 0, 1)
+        check_number(self, "sharp_share", 0, 1)
+
+
+@dataclass(frozen=True)
+class CameraEffectSettings:
+    """What cameras and files do to a photo, each to this share of the photos. Nothing moves, so labels stay exact.
+
+    defocus: the whole photo slightly out of focus. motion_blur: the camera shook. noise: of the sensor. white_balance:
+    a tint. contrast: a tone curve. saturation: paler or stronger colours. vignette: darker corners. low_resolution:
+    fewer pixels, scaled up. jpeg: strong compression. greyscale: black and white. old_photo: faded, sepia, grainy.
+    """
+
+    defocus_share: float = 0.25
+    motion_blur_share: float = 0.05
+    noise_share: float = 0.5
+    white_balance_share: float = 0.35
+    contrast_share: float = 0.4
+    saturation_share: float = 0.3
+    vignette_share: float = 0.12
+    low_resolution_share: float = 0.2
+    jpeg_share: float = 0.3
+    greyscale_share: float = 0.04
+    old_photo_share: float = 0.02
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            check_number(self, item.name, 0, 1)
+
+
+@dataclass(frozen=True)
+class AccessorySettings:
+    """What is worn and held; shares of all samples from 0 to 1.
+
+    glasses_share: of adults (of children a fifth of it). sunglasses_share: of all glasses. headwear_share: hats, hoods,
+    scarves. earrings_share: of women (of men a fifth of it). necklace_share: likewise. occluder_share: hands, phones,
+    cups, microphones, food, masks and scarves in front of the face.
+    """
+
+    glasses_share: float = 0.2
+    sunglasses_share: float = 0.25
+    headwear_share: float = 0.1
+    earrings_share: float = 0.4
+    necklace_share: float = 0.15
+    occluder_share: float = 0.08
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            check_number(self, name, 0, 1)
 
 
 @dataclass(frozen=True)
 class GraphicsSettings:
     """Everything a recipe may set under ``graphics:``. Raises UsageError for values outside what the generator can
-    draw."""
+    draw.
 
+    photos_per_identity: so many consecutive samples show the same person, with the same hair and colours, and another
+    pose, expression, light, background and clothes each.
+    """
+
+    photos_per_identity: int = 1
     camera: CameraSettings = field(default_factory=CameraSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
     expression: ExpressionSettings = field(default_factory=ExpressionSettings)
     appearance: AppearanceSettings = field(default_factory=AppearanceSettings)
+    accessories: AccessorySettings = field(default_factory=AccessorySettings)
     light: LightSettings = field(default_factory=LightSettings)
+    background: BackgroundSettings = field(default_factory=BackgroundSettings)
+    camera_effects: CameraEffectSettings = field(default_factory=CameraEffectSettings)
+
+    def __post_init__(self) -> None:
+        check_number(self, "photos_per_identity", 1, 100_000)
 
 
 def check_range(settings: Any, name: str, low: float, high: float) -> None:
@@ -139,6 +234,15 @@ def check_number(settings: Any, name: str, low: float, high: float) -> None:
     value = getattr(settings, name)
     if not low <= value <= high:
         raise UsageError(f"{name} = {value} is impossible: give a number from {low} to {high}")
+
+
+def check_shares(settings: Any, *names: str) -> None:
+    """Shares of what excludes one another."""
+    for name in names:
+        check_number(settings, name, 0, 1)
+    total = sum(getattr(settings, name) for name in names)
+    if total > 1 + 1e-9:
+        raise UsageError(f"{', '.join(names)} add up to {total:g}: they may add up to 1 at most")
 
 
 def check_choice(settings: Any, name: str, choices: tuple[str, ...]) -> None:
