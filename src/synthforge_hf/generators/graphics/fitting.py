@@ -37,6 +37,7 @@ class HeadFitter:
         bare = np.setdiff1d(skin, np.concatenate(list(self.ears.values())))
         level = bare[(np.abs(template[bare, 0]) > 0.03) & (np.abs(template[bare, 1] + 0.01) < 0.05)]
         self.beside = {"left": level[template[level, 0] > 0], "right": level[template[level, 0] < 0]}
+        self.head_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.135).all(1)]
         self.upper_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.2).all(1)]
 
     def fit(self, vertices: np.ndarray) -> "HeadFit":

@@ -13,7 +13,6 @@ from synthforge_hf.generators.graphics.solids import (
     ellipsoid,
     grid_faces,
     join,
-    outward,
     rounded_rectangle,
     shaded,
     sweep,

@@ -1,4 +1,4 @@
-"""Building blocks of things that are worn or held: closed surfaces swept, turned and joined, with a colour per vertex."""
+"""Building blocks of things worn or held: surfaces swept, turned and joined, with a colour per vertex."""
 
 from dataclasses import dataclass
 
@@ -81,10 +81,7 @@ def sweep(
     the path). closed: the path runs into its own start; else both ends are capped. colour: (3,) or (N, 3).
     """
     count = len(path)
-    if closed:
-        along = np.roll(path, -1, 0) - np.roll(path, 1, 0)
-    else:
-        along = np.gradient(path, axis=0)
+    along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     side = np.cross(along, np.broadcast_to(up, path.shape))
     side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
