@@ -226,6 +226,75 @@ def evaluate(
 
 
 @app.command()
+def push(
+    path: Annotated[
+        Path, typer.Argument(help="Data set, model folder, embedded model or recipe file.", show_default=False)
+    ],
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="owner/name on the Hub.", show_default=False)],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    revision: Annotated[str, typer.Option(metavar="BRANCH", help="Made if need be.")] = "main",
+    tag: Annotated[str | None, typer.Option(help="Name for what is pushed, such as v1.")] = None,
+    message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Results of evaluate for the card; may be repeated.")
+    ] = None,
+    with_code: Annotated[
+        bool, typer.Option("--with-code", help="Add the model's code, for trust_remote_code.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of another data set.")] = False,
+    accept_licenses: Annotated[
+        bool, typer.Option("--accept-licenses", help="Publish although a licence stands against it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish PATH on the Hugging Face Hub.
+
+    One commit shows all of it or nothing. Running it again sends only what is missing or has changed.
+    """
+    from synthforge_hf.hub import push
+
+    report = push(
+        path,
+        repo_id,
+        private,
+        revision=revision,
+        tag=tag,
+        message=message,
+        results=results or (),
+        with_code=with_code,
+        replace_other=replace,
+        accept_licenses=accept_licenses,
+    )
+    text = (
+        f"{report.url} ({'private' if report.private else 'public'}) shows {path} at {report.revision} "
+        f"{report.commit[:8]}: {report.uploaded} files sent, {report.unchanged} unchanged, {report.removed} removed"
+    )
+    _show(vars(report), text, as_json)
+
+
+@app.command()
+def pull(
+    repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="owner/name on the Hub.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="Folder to fill or bring up to date.", show_default=False)],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; main if not given.")] = None,
+    kind: Annotated[Literal["dataset", "model"] | None, typer.Option(help="Where both have the same name.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a data set or model from the Hugging Face Hub into PATH.
+
+    Every file is checked. An interrupted pull shows nothing; running it again goes on.
+    """
+    from synthforge_hf.hub import pull
+
+    report = pull(repo_id, path, revision=revision, kind=kind)
+    text = (
+        f"{report.path} holds the {report.kind} {report.repo_id} at {report.commit[:8]}: "
+        f"{report.fetched} files fetched, {report.unchanged} unchanged, {report.removed} removed"
+    )
+    _show(vars(report), text, as_json)
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Report what is installed and what works.
 

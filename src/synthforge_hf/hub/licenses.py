@@ -1,0 +1,111 @@
+"""Under what terms data and models may be published: the licence of every generator, asset and label behind them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from synthforge_hf.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing that a data set or a model is made from, with the terms it comes under."""
+
+    name: str
+    license: str
+    terms: str
+    commercial: bool
+    upload: bool
+
+    @property
+    def restriction(self) -> str:
+        """What the licence forbids, in words; empty where it forbids nothing that matters here."""
+        forbidden = [
+            *(["commercial use"] if not self.commercial else []),
+            *(["passing it on without leave"] if not self.upload else []),
+        ]
+        return f"{self.name} ({self.license}) forbids {' and '.join(forbidden)}" if forbidden else ""
+
+
+_OPEN = {
+    "apache-2.0": "attribution and notices kept",
+    "bsd-2-clause": "attribution kept",
+    "bsd-3-clause": "attribution kept",
+    "cc-by-4.0": "attribution",
+    "cc-by-sa-4.0": "attribution, same licence",
+    "cc0-1.0": "no condition",
+    "mit": "attribution kept",
+}
+_NON_COMMERCIAL = {
+    "cc-by-nc-4.0": "attribution, no commercial use",
+    "cc-by-nc-sa-4.0": "attribution, same licence, no commercial use",
+    "cc-by-nc-nd-4.0": "attribution, no changed versions, no commercial use",
+}
+
+HUB_LICENSES = {*_OPEN, *_NON_COMMERCIAL}
+"""Licence ids that the Hub knows and whose terms we know."""
+
+_CODE = Source("synthforge_hf (rendering, labels)", "Apache-2.0", "attribution and notices kept", True, True)
+
+_BEHIND_GENERATOR = {
+    "graphics": (
+        Source("head: MakeHuman base mesh, targets and facial actions", "CC0-1.0", "no condition", True, True),
+        Source("textures, hair, clothes, light: made procedurally or CC0", "CC0-1.0", "no condition", True, True),
+    ),
+    "next3d": (
+        Source(
+            "Next3D network, from your own copy (trained on photos of real people)",
+            "its authors' terms",
+            "research without commercial use; read the licence that came with your copy",
+            False,
+            True,
+        ),
+        Source(
+            "FLAME head model, from your own copy",
+            "FLAME licence",
+            "research without commercial use, the model itself must not be passed on; FLAME 2023 Open: CC BY 4.0",
+            False,
+            True,
+        ),
+    ),
+}
+
+
+def source(name: str, license_name: str) -> Source:
+    """Return what is known about a licence. An unknown or missing one counts as forbidding what it does not allow."""
+    key = license_name.strip().lower()
+    if key in _OPEN:
+        return Source(name, license_name, _OPEN[key], True, True)
+    if key in _NON_COMMERCIAL:
+        return Source(name, license_name, _NON_COMMERCIAL[key], False, True)
+    if not key:
+        return Source(name, "not stated", "nobody has said what is allowed", False, False)
+    return Source(name, license_name, "terms not known to this package: read them", False, False)
+
+
+def sources_of_generator(generator: str, license_name: str) -> list[Source]:
+    """Return everything behind the images and labels of a generator: the images' own licence first."""
+    behind = _BEHIND_GENERATOR.get(generator, ())
+    return [source(f"images and labels of the generator '{generator}'", license_name), _CODE, *behind]
+
+
+def refuse_unaccepted(sources: Iterable[Source], repo_id: str) -> None:
+    """Raise UsageError that names every licence which stands against a public upload."""
+    restrictions = [each.restriction for each in sources if each.restriction]
+    if restrictions:
+        raise UsageError(
+            f"{repo_id} would be public, but {'; '.join(restrictions)}: add --private, or --accept-licenses if you "
+            "have read the terms and may publish this"
+        )
+
+
+def license_table(sources: Iterable[Source]) -> str:
+    """Return the sources as a Markdown table."""
+    rows = [
+        f"| {each.name} | {each.license} | {each.terms} | {_yes(each.commercial)} | {_yes(each.upload)} |"
+        for each in sources
+    ]
+    return "\n".join(["| part | licence | terms | commercial use | passing on |", "|---|---|---|---|---|", *rows])
+
+
+def _yes(allowed: bool) -> str:
+    return "yes" if allowed else "no"
