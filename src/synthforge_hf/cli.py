@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from synthforge_hf import __version__
-from synthforge_hf.errors import SynthForgeError
+from synthforge_hf.errors import SynthForgeError, UsageError
 
 app = typer.Typer(
     name="synthforge",
@@ -63,12 +63,15 @@ def _synthforge(
 def generate(
     out: DataSet,
     num_samples: Annotated[int, typer.Option(help="How many faces the data set is to hold.", show_default=False)],
-    recipe: Annotated[str, typer.Option(metavar="NAME|FILE.yaml", help="What to draw samples from.")] = "paper",
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE.yaml", help="What to draw samples from.")] = "faces",
     resolution: Annotated[int, typer.Option(help="Width and height of the images, pixels.")] = 512,
     seed: Annotated[int, typer.Option(help="The same seed makes the same faces.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes; one per core if not given.")] = None,
     shard_size: Annotated[int, typer.Option(help="Faces per parquet file.")] = 500,
     generator: Annotated[str | None, typer.Option(help="What makes the faces, if not what the recipe says.")] = None,
+    backgrounds: Annotated[
+        str | None, typer.Option(metavar="DIR_OR_REPO", help="Pictures to put behind heads: a folder or a data set.")
+    ] = None,
     executor: Annotated[str, typer.Option(help="What runs the processes: local is this machine.")] = "local",
     device: Device = "auto",
     as_json: AsJson = False,
@@ -79,7 +82,19 @@ def generate(
     """
     from synthforge_hf.data.generation import generate
 
-    report = generate(out, recipe, num_samples, resolution, seed, workers, shard_size, generator, device, executor)
+    report = generate(
+        out,
+        recipe,
+        num_samples,
+        resolution,
+        seed,
+        workers,
+        shard_size,
+        generator,
+        device,
+        executor,
+        backgrounds=backgrounds,
+    )
     rows = ", ".join(f"{split} {number}" for split, number in report.splits.items())
     text = (
         f"{report.num_samples} faces in {report.out} ({rows}); shards: {report.shards_made} made, "
@@ -110,18 +125,25 @@ def verify(
 
 @app.command()
 def preview(
-    out: DataSet,
+    out: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="Folder of the data set.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE.yaml", help="Show this recipe instead of a data set.")
+    ] = None,
     num: Annotated[int, typer.Option(help="How many faces to show.")] = 16,
     sheet: Annotated[Path, typer.Option("--out", metavar="FILE", help="The picture to write.")] = Path("preview.png"),
     as_json: AsJson = False,
 ) -> None:
-    """Draw a contact sheet of OUT.
+    """Draw a contact sheet of OUT, or of what a recipe makes.
 
-    One row per face: image, depth, normals, segmentation, landmarks.
+    Per face of OUT: image, depth, normals, segmentation, landmarks. With --recipe: new faces, images only.
     """
-    from synthforge_hf.data.preview import preview
+    from synthforge_hf.data.preview import preview, preview_recipe
 
-    path = preview(out, num, sheet)
+    if (out is None) == (recipe is None):
+        raise UsageError("preview needs either OUT, a data set, or --recipe")
+    path = preview(out, num, sheet) if out is not None else preview_recipe(str(recipe), num, sheet)
     _show({"preview": str(path)}, str(path), as_json)
 
 

@@ -10,6 +10,7 @@ from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
+from synthforge_hf.data.balance import balance_table
 from synthforge_hf.data.files import write_atomically
 from synthforge_hf.data.manifest import Manifest
 from synthforge_hf.data.planning import DATA_FOLDER
@@ -62,6 +63,13 @@ $classes
 
 Left and right are the person's own (CelebAMask-HQ's scheme).
 
+## Balance
+
+$balance
+
+Age, gender, skin tone and the rest are what the generator was set to; angles and hidden landmarks are measured on the
+landmarks. Where one value holds several things, as in a+b, each is counted.
+
 ## How it was made
 
     synthforge generate OUT --recipe RECIPE.yaml --num-samples $num_samples --resolution $resolution \
@@ -88,7 +96,7 @@ def write_card(out: Path, manifest: Manifest) -> None:
 def card_text(out: Path, manifest: Manifest) -> str:
     """Return the whole card: YAML metadata between two lines of dashes, then Markdown."""
     features = stored_features(out, manifest)
-    return f"---\n{_metadata(manifest, features)}\n---\n{_body(manifest, features)}"
+    return f"---\n{_metadata(manifest, features)}\n---\n{_body(out, manifest, features)}"
 
 
 def stored_features(out: Path, manifest: Manifest) -> Features:
@@ -123,7 +131,7 @@ def _metadata(manifest: Manifest, features: Features) -> str:
     return data.to_yaml()
 
 
-def _body(manifest: Manifest, features: Features) -> str:
+def _body(out: Path, manifest: Manifest, features: Features) -> str:
     recipe, rows = manifest.recipe, manifest.split_rows()
     normals = (
         "| normals | Image, RGB PNG | unit vectors n of the camera frame as n * 0.5 + 0.5; (128, 128, 128) = none |\n"
@@ -141,6 +149,7 @@ def _body(manifest: Manifest, features: Features) -> str:
         normals_row=normals if "normals" in features else "",
         attributes=", ".join(features["attributes"]),
         classes="\n".join(["| id | class |", "|---|---|", *classes]),
+        balance=balance_table([out / shard.path for shard in manifest.plan() if shard.name in manifest.shards]),
         seed=manifest.seed,
         shard_size=manifest.shard_size,
         recipe=yaml.safe_dump(recipe.to_mapping(), sort_keys=False, default_flow_style=None, width=100),

@@ -24,7 +24,7 @@ from synthforge_hf.data.manifest import (
     write_manifest,
 )
 from synthforge_hf.data.planning import DATA_FOLDER, Shard
-from synthforge_hf.data.recipes import DEFAULT_RECIPE, Recipe, load_recipe
+from synthforge_hf.data.recipes import DEFAULT_RECIPE, Recipe, load_recipe, pin_backgrounds
 from synthforge_hf.data.shards import SampleRequest
 from synthforge_hf.data.workers import SampleMade, ShardMade, WorkerReady, check_may_spawn, make_shards
 from synthforge_hf.errors import SynthForgeError, UsageError
@@ -57,6 +57,7 @@ def generate(
     device: str = "auto",
     executor: str = "local",
     progress: bool = True,
+    backgrounds: str | Path | None = None,
 ) -> GenerationReport:
     """Make the data set of (recipe, seed, num_samples, resolution, shard_size) in the folder ``out``.
 
@@ -68,6 +69,8 @@ def generate(
     recipe: a ``Recipe``, the name of one that comes with the package, or the path of a YAML file.
     workers: processes, each with one thread; None for one per core. generator: overrides the recipe's.
     device: "auto", "cpu" or "cuda", for the generator. progress: show a bar if standard error is a terminal.
+    backgrounds: a folder of images, or a data set with images for ``datasets.load_dataset``, to put behind heads; the
+    hash of names and contents is part of the recipe, so a data set cannot go on with other pictures.
 
     Raises UsageError when the request is impossible or ``out`` holds something else, SynthForgeError when writing fails
     or a worker dies; what is finished stays. Ctrl-C raises KeyboardInterrupt after the workers have been stopped.
@@ -75,6 +78,7 @@ def generate(
     begin = perf_counter()
     out = Path(out)
     wanted = _request(recipe, generator, num_samples, resolution, seed, shard_size)
+    wanted = replace(wanted, recipe=pin_backgrounds(wanted.recipe, backgrounds))
     workers = _number_of_workers(workers)
     if executor != "local":
         raise UsageError(f"executor is '{executor}': it must be local")

@@ -10,12 +10,15 @@ A recipe file is YAML::
     splits: {train: 0.9, validation: 0.1}
     graphics: {...}            # the settings of the generator, under its own name
 
-Recipes that come with the package lie in ``recipe_files/``; any file of one's own is named by its path.
+Recipes that come with the package lie in ``recipe_files/``; any file of one's own is named by its path. A file that
+begins with ``base: faces`` changes single fields of that recipe and keeps the others.
 """
 
 import hashlib
 import re
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +27,7 @@ from synthforge_hf.data.strict_yaml import canonical_json, check_keys, from_mapp
 from synthforge_hf.errors import UsageError
 from synthforge_hf.generators.base import FaceGenerator
 
-DEFAULT_RECIPE = "paper"
+DEFAULT_RECIPE = "faces"
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ class Recipe:
         content = {key: value for key, value in self.to_mapping().items() if key not in ("name", "description")}
         # The order of splits decides which samples fall into which, and the keys of JSON objects are sorted.
         content["splits"] = list(self.splits.items())
+        if background := content.get(self.generator, {}).get("background"):
+            # Pictures are what their hash says, wherever they lie.
+            content[self.generator]["background"] = {k: v for k, v in background.items() if k != "pictures"}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
@@ -121,14 +127,34 @@ def load_recipe(name_or_path: str | Path = DEFAULT_RECIPE, generator: str | None
 
     ``generator`` overrides the recipe's generator. Raises UsageError, always one line that names file and key.
     """
+    return pin_backgrounds(_load(name_or_path, generator))
+
+
+def pin_backgrounds(recipe: Recipe, source: str | Path | None = None) -> Recipe:
+    """Let a recipe put pictures of ``source`` (a folder, or a data set for ``datasets``) behind the heads, and record
+    the hash of their names and contents in it. Without ``source``, do so for the pictures that it names itself.
+
+    Raises UsageError when there are no such pictures or the recipe's generator takes none.
+    """
+    background = getattr(recipe.settings, "background", None)
+    if background is None:
+        if source is not None:
+            raise UsageError(f"the generator '{recipe.generator}' takes no background pictures")
+        return recipe
+    if source is None and (not background.pictures or background.pictures_sha256):
+        return recipe
+    from synthforge_hf.generators.graphics.pictures import Pictures
+
+    source = str(background.pictures if source is None else source)
+    background = replace(background, pictures=source, pictures_sha256=Pictures(source).sha256())
+    return replace(recipe, settings=replace(recipe.settings, background=background))
+
+
+def _load(name_or_path: str | Path, generator: str | None) -> Recipe:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return _read(path, generator)
-    if str(name_or_path) not in recipe_names():
-        raise UsageError(
-            f"there is no recipe '{name_or_path}': use one of {', '.join(recipe_names())}, or the path of a .yaml file"
-        )
-    with resources.as_file(resources.files("synthforge_hf.data") / "recipe_files" / f"{name_or_path}.yaml") as file:
+    with _shipped_file(str(name_or_path)) as file:
         return _read(file, generator)
 
 
@@ -148,6 +174,13 @@ def recipe_from_mapping(mapping: dict[str, Any]) -> Recipe:
 
 def _read(path: Path, generator: str | None) -> Recipe:
     mapping = read_yaml(path)
+    base = mapping.pop("base", None)
+    if base is not None:
+        try:
+            with _shipped_file(str(base)) as file:
+                mapping = _overlay({**read_yaml(file), "name": path.stem, "description": ""}, mapping)
+        except UsageError as error:
+            raise UsageError(f"recipe {path}: base: {error}") from error
     if generator is not None and generator != mapping.get("generator", "graphics"):
         mapping = {key: value for key, value in mapping.items() if key not in GENERATORS} | {"generator": generator}
     mapping.setdefault("name", path.stem)
@@ -155,6 +188,33 @@ def _read(path: Path, generator: str | None) -> Recipe:
         return recipe_from_mapping(mapping)
     except UsageError as error:
         raise UsageError(f"recipe {path}: {error}") from error
+
+
+@contextmanager
+def _shipped_file(name: str) -> Iterator[Path]:
+    if name not in recipe_names():
+        raise UsageError(
+            f"there is no recipe '{name}': use one of {', '.join(recipe_names())}, or the path of a .yaml file"
+        )
+    with resources.as_file(resources.files("synthforge_hf.data") / "recipe_files" / f"{name}.yaml") as file:
+        yield file
+
+
+def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return ``below`` with the values of ``above`` in place of its own; only generators' settings mix."""
+    mixed = {**below, **above}
+    for key in GENERATORS:
+        if isinstance(below.get(key), dict) and isinstance(above.get(key), dict):
+            mixed[key] = _mix(below[key], above[key])
+    return mixed
+
+
+def _mix(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    mixed = dict(below)
+    for key, value in above.items():
+        both = isinstance(below.get(key), dict) and isinstance(value, dict)
+        mixed[key] = _mix(below[key], value) if both else value
+    return mixed
 
 
 def _entry(generator: str) -> GeneratorEntry:
