@@ -1,33 +1,27 @@
 """Stage I (paper, section 3.2): the multi-task backbone, trained on generated faces."""
 
 import json
-import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
-import yaml
-from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
-from synthforge_hf.data.strict_yaml import to_mapping
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.augmentation import CropMaker
 from synthforge_hf.training.card import write_card
-from synthforge_hf.training.loop import TrainingLoop, checkpoints
-from synthforge_hf.training.memory import keep_freed_memory
+from synthforge_hf.training.loop import TrainingLoop
+from synthforge_hf.training.runs import cache_windows, start_run
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.validation import validate
-from synthforge_hf.training.window_cache import CachedWindows, default_cache_folder
 from synthforge_hf.training.windows import CANONICAL_FOCAL, FaceWindows, WindowSettings, depth_to_metres
 
 DEPTH_SAMPLES = 200
@@ -44,31 +38,19 @@ def train_backbone(
     be resumed).
     """
     output_dir = Path(output_dir)
-    _refuse_lone_process()
-    if not torch.accelerator.is_available():
-        keep_freed_memory()
-    accelerator = Accelerator(
-        # Without this, several processes on a machine without GPU would not find each other.
-        cpu=not torch.accelerator.is_available(),
-        mixed_precision=resolve_precision(settings.mixed_precision),
-        gradient_accumulation_steps=settings.accumulate,
-        log_with="tensorboard",
-        project_dir=output_dir,
-        # The order of samples follows from seed and epoch alone, so that a resumed run continues it.
-        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=settings.seed),
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
-    )
-    _claim(output_dir, settings, resume, accelerator)
+    accelerator = start_run(output_dir, settings, resume)
     with accelerator.main_process_first():
         train_rows, validation_rows = load_splits(dataset, settings.validation_samples)
     crop_scale = settings.crop_scale
     preset = settings.model_config()
     window_settings = WindowSettings.for_model(preset.image_size, crop_scale)
-    train_windows = _windows(train_rows, window_settings, settings, accelerator, "train")
-    validation_windows = _windows(validation_rows, window_settings, settings, accelerator, "validation")
+    train_windows = cache_windows(FaceWindows(train_rows, window_settings), settings, accelerator, "train")
+    validation_windows = cache_windows(
+        FaceWindows(validation_rows, window_settings), settings, accelerator, "validation"
+    )
 
     torch.manual_seed(settings.seed)
-    config = settings.model_config(**_found_in(train_windows))
+    config = settings.model_config(**found_in(train_windows))
     model = SynthForgeModel(config)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     _freeze_heads_without_labels(model, train_windows.labels)
@@ -183,51 +165,7 @@ def load_splits(dataset: str, validation_samples: int) -> tuple[datasets.Dataset
     return train.select(range(len(train) - held_out)), train.select(range(len(train) - held_out, len(train)))
 
 
-def resolve_precision(wanted: str) -> str:
-    """Turn "auto" into "bf16" where bf16 matrices are multiplied in hardware (GPU, AMX), else "no"."""
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return "bf16" if amx is not None and amx() else "no"
-
-
-def _refuse_lone_process() -> None:
-    """Without MPI, ``accelerate launch --cpu --num_processes N`` starts one process that knows of no other."""
-    if "MASTER_ADDR" in os.environ and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
-        sizes = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
-        if not any(name in os.environ for name in sizes):
-            raise UsageError(
-                "accelerate launch starts several CPU processes only under MPI: use torchrun --nproc_per_node N instead"
-            )
-
-
-def _windows(
-    rows: datasets.Dataset,
-    window_settings: WindowSettings,
-    settings: TrainingSettings,
-    accelerator: Accelerator,
-    name: str,
-) -> Any:
-    windows = FaceWindows(rows, window_settings)
-    if not settings.cache:
-        return windows
-    folder = Path(settings.cache_folder) if settings.cache_folder else default_cache_folder()
-    cached = CachedWindows(windows, folder)
-    with accelerator.main_process_first():
-        cached.prepare()
-
-    def progress(indices: Iterable[int]) -> Iterable[int]:
-        quiet = not (accelerator.is_main_process and sys.stderr.isatty())
-        return tqdm(indices, desc=f"decoding {name}", disable=quiet)
-
-    cached.fill(accelerator.process_index, accelerator.num_processes, progress)
-    accelerator.wait_for_everyone()
-    return cached
-
-
-def _found_in(windows: Any) -> dict[str, Any]:
+def found_in(windows: Any) -> dict[str, Any]:
     """What the model must know about the data: the number of landmarks, and where depths lie."""
     found: dict[str, Any] = {}
     example = windows[0]
@@ -250,27 +188,3 @@ def _freeze_heads_without_labels(model: SynthForgeModel, labels: tuple[str, ...]
     for label, head in heads.items():
         if label not in labels:
             head.requires_grad_(False)
-
-
-def _claim(output_dir: Path, settings: TrainingSettings, resume: bool, accelerator: Accelerator) -> None:
-    """Note the settings in the output folder, and refuse a folder that holds another run."""
-    record = output_dir / "training.yaml"
-    mapping = to_mapping(settings)
-    if record.exists():
-        earlier = yaml.safe_load(record.read_text(encoding="utf-8"))
-        changed = [key for key in mapping if key not in ("epochs", "max_minutes") and earlier.get(key) != mapping[key]]
-        if not resume:
-            raise UsageError(
-                f"{output_dir} already holds a training run: continue it with --resume or choose another folder"
-            )
-        if changed:
-            raise UsageError(
-                f"{output_dir} was started with another setting of {', '.join(changed)}: choose another folder"
-            )
-    if resume and not record.exists() and checkpoints(output_dir):
-        raise UsageError(f"{output_dir} has checkpoints but no training.yaml: it cannot be resumed")
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        record.write_text(yaml.safe_dump(mapping, sort_keys=False), encoding="utf-8")
-    accelerator.wait_for_everyone()

@@ -6,14 +6,25 @@ filling is continued where it stopped.
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 import datasets
 import numpy as np
 from torch.utils.data import Dataset
 
-from synthforge_hf.training.windows import FaceWindows
-
 ProgressBar = Callable[[Iterable[int]], Iterable[int]]
+
+
+class Windows(Protocol):
+    """Windows that can be cached: ``FaceWindows`` and ``LabelWindows``."""
+
+    labels: tuple[str, ...]
+    canonical_depth: bool
+
+    @property
+    def fingerprint(self) -> str: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]: ...
 
 
 def default_cache_folder() -> Path:
@@ -27,7 +38,7 @@ class CachedWindows(Dataset):
     Use: every process calls ``prepare`` one after the other, then ``fill`` at once, then waits for the others.
     """
 
-    def __init__(self, windows: FaceWindows, folder: Path) -> None:
+    def __init__(self, windows: Windows, folder: Path) -> None:
         self.windows, self.labels, self.canonical_depth = windows, windows.labels, windows.canonical_depth
         self.folder = folder / windows.fingerprint
         self.arrays: dict[str, np.ndarray] = {}

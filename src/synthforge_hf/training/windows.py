@@ -101,26 +101,46 @@ def cut_window(row: Mapping[str, Any], settings: WindowSettings) -> dict[str, np
     """Decode one row (images as ``{"bytes", "path"}``) and cut its window."""
     photo = _open_column(row["image"])
     points = None
+    square = (photo.width / 2, photo.height / 2, float(max(photo.size)))
     if row.get("landmarks_2d") is not None:
         points = np.asarray(row["landmarks_2d"], dtype=np.float32)
-        centre_x, centre_y, side = square_crop(face_box(points[None]), settings.crop_scale)[0]
-    else:
-        centre_x, centre_y, side = photo.width / 2, photo.height / 2, float(max(photo.size))
-    crop_side = side
-    side *= settings.margin
+        square = tuple(square_crop(face_box(points[None]), settings.crop_scale)[0].tolist())
+    maps = {
+        name: np.asarray(_open_column(row[name])) for name in ("segmentation", "depth") if row.get(name) is not None
+    }
+    focal = float(row["intrinsics"][0][0]) if row.get("intrinsics") is not None else None
+    return cut_photo(photo, square, settings, points, focal=focal, **maps)
+
+
+def cut_photo(
+    photo: Image.Image,
+    square: tuple[float, float, float],
+    settings: WindowSettings,
+    points: np.ndarray | None = None,
+    segmentation: np.ndarray | None = None,
+    depth: np.ndarray | None = None,
+    focal: float | None = None,
+) -> dict[str, np.ndarray]:
+    """Cut the window around a crop.
+
+    square: centre x, centre y, side of the model's crop in continuous pixels of the upright photo. points: (P, 2) in
+    the same pixels; NaN stays NaN. segmentation: (H, W) uint8 class ids, depth: (H, W) uint16 steps of 0.1 mm, each of
+    the photo's size or a multiple. focal: pixels; with it, depth becomes that of the canonical camera.
+    """
+    centre_x, centre_y, crop_side = square
+    side = crop_side * settings.margin
     window = {"image": cut_square(photo, centre_x, centre_y, side, settings.image_pixels)}
     if points is not None:
         window["landmarks"] = ((points - (centre_x, centre_y)) / side + 0.5).astype(np.float32)
-    for name, pixels, outside in (
-        ("segmentation", settings.segmentation_pixels, IGNORED_CLASS),
-        ("depth", settings.depth_pixels, 0),
+    for name, labels, pixels, outside in (
+        ("segmentation", segmentation, settings.segmentation_pixels, IGNORED_CLASS),
+        ("depth", depth, settings.depth_pixels, 0),
     ):
-        if row.get(name) is not None:
-            labels = np.asarray(_open_column(row[name]))
+        if labels is not None:
             scale = labels.shape[1] / photo.width
             window[name] = cut_labels(labels, centre_x * scale, centre_y * scale, side * scale, pixels, outside)
-    if "depth" in window and row.get("intrinsics") is not None:
-        factor = CANONICAL_FOCAL * crop_side / float(row["intrinsics"][0][0])
+    if "depth" in window and focal is not None:
+        factor = CANONICAL_FOCAL * crop_side / focal
         window["depth"] = np.clip(np.rint(window["depth"] * factor), 0, 65535).astype(np.uint16)
     return window
 

@@ -41,13 +41,13 @@ class ParsingPhoto:
         """
         first_class, first_path = self.masks[0]
         if first_class is None:
-            labels = _read_mask(first_path)
+            labels = read_mask(first_path)
             if labels.max(initial=0) >= len(SEGMENTATION_CLASSES):
                 raise SynthForgeError(f"{first_path} holds the class {labels.max()}; the last of 19 is 18")
             return labels
-        labels = np.zeros_like(_read_mask(first_path))
+        labels = np.zeros_like(read_mask(first_path))
         for name, path in self.masks:
-            part = _read_mask(path)
+            part = read_mask(path)
             if part.shape != labels.shape:
                 raise SynthForgeError(f"{path} is of another size than the photo's other masks")
             labels[part > 0] = CLASS_ID[name or "background"]
@@ -132,7 +132,7 @@ def _partition(path: Path, subset: str) -> dict[int, str]:
     }
 
 
-def _read_mask(path: Path) -> np.ndarray:
+def read_mask(path: Path) -> np.ndarray:
     """Return (H, W) uint8: the ids of a palette or grey image, or the first channel of a colour image."""
     try:
         with Image.open(path) as image:

@@ -43,6 +43,12 @@ def read_300w(directory: str | Path, subset: str | None = None) -> list[tuple[Pa
     return [(_image_of(path), read_pts(path)) for path in files]
 
 
+def is_test_photo(path: Path, directory: str | Path) -> bool:
+    """Return whether a photo below ``directory`` lies in a folder of the test subsets, on which nobody may train."""
+    parts = path.relative_to(directory).parent.parts
+    return any(_contains(parts, tuple(folder.split("/"))) for folder in SUBSETS["full"])
+
+
 def read_pts(path: Path) -> np.ndarray:
     """Return the (68, 2) float64 points of a .pts file as continuous pixels. Raises SynthForgeError naming the file."""
     try:
