@@ -1,5 +1,6 @@
 """Where things sit on one person's head: its own upright frame, and height maps that things are laid on."""
 
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -37,6 +38,8 @@ class HeadFitter:
         bare = np.setdiff1d(skin, np.concatenate(list(self.ears.values())))
         level = bare[(np.abs(template[bare, 0]) > 0.03) & (np.abs(template[bare, 1] + 0.01) < 0.05)]
         self.beside = {"left": level[template[level, 0] > 0], "right": level[template[level, 0] < 0]}
+        x, y, _ = template[skin].T
+        self.throat = skin[(np.abs(y + 0.135) < 0.012) & (np.abs(x) < 0.075)]
         self.head_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.135).all(1)]
         self.upper_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.2).all(1)]
 
@@ -68,6 +71,18 @@ class HeadFit:
         self.origin: np.ndarray = 0.5 * (points[36] + points[45])
         self.landmarks: np.ndarray = self.to_local(points)
         self.points: np.ndarray = self.to_local(vertices)
+
+    @cached_property
+    def neck(self) -> "HeadFit":
+        """The same person in the upright frame of the shoulders, with directions counted from the middle of the neck."""
+        other = copy(self)
+        for name in ("front", "skull"):
+            other.__dict__.pop(name, None)
+        vertices = self.to_world(self.points)
+        other.rotation, other.origin = np.eye(3), vertices[self.fitter.throat].mean(0)
+        other.points, other.landmarks = other.to_local(vertices), other.to_local(self.to_world(self.landmarks))
+        other.__dict__["skull_centre"] = np.zeros(3)
+        return other
 
     def to_local(self, points: np.ndarray) -> np.ndarray:
         return (np.asarray(points, dtype=np.float64) - self.origin) @ self.rotation
