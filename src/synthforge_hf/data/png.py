@@ -1,15 +1,16 @@
 """A fast, deterministic PNG writer for 8-bit grey, 8-bit RGB and 16-bit grey images.
 
 Encoding dominates the cost of writing samples. Every row is stored with PNG's "up" filter (difference to the row above)
-and deflated at level 1: on photos, depth, normals and labels of 512x512 this takes half the time of Pillow's writer at
-its fastest useful setting, which tries all five filters on every row, and the files are no larger. Unlike the route
-over ``datasets.Image``, which stores TIFF, 16-bit images stay PNG.
+and deflated at level 1 by libdeflate: no file is larger than with zlib's level 1, in two thirds of its time, and that
+was half the time of Pillow's writer at its fastest useful setting, which tries all five filters on every row. Unlike
+the route over ``datasets.Image``, which stores TIFF, 16-bit images stay PNG.
 """
 
 import io
 import struct
 import zlib
 
+import deflate
 import numpy as np
 from PIL import Image
 
@@ -36,7 +37,12 @@ def encode_png(pixels: np.ndarray) -> bytes:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"".join(
-        (_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(filtered.data, 1)), _chunk(b"IEND", b""))
+        (
+            _SIGNATURE,
+            _chunk(b"IHDR", header),
+            _chunk(b"IDAT", deflate.zlib_compress(filtered.data, 1)),
+            _chunk(b"IEND", b""),
+        )
     )
 
 
@@ -47,7 +53,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
     return pixels.astype(np.uint16) if pixels.dtype.itemsize > 1 else pixels
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def _chunk(kind: bytes, content: bytes | bytearray) -> bytes:
     return b"".join(
         (struct.pack(">I", len(content)), kind, content, struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))
     )

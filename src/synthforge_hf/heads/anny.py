@@ -157,10 +157,11 @@ class AnnyHead:
             local[:3, :3] = rotation_matrix(axis_angle)
             local[:3, 3] = joint - local[:3, :3] @ joint
             transforms.append(local if parent is None else transforms[parent] @ local)
-        stacked = np.stack(transforms).astype(np.float32)
-        moved = np.einsum("jab,vb->vja", stacked[:, :3, :3], vertices) + stacked[:, :3, 3]
+        stacked = np.stack(transforms)[:, :3].astype(np.float32)
+        # One blended transform per vertex; what the joints' weights leave of 1 stays where it is.
+        blended = (self._weights @ stacked.reshape(len(stacked), 12)).reshape(-1, 3, 4)
         rest = 1 - self._weights.sum(1, keepdims=True)
-        return np.einsum("vj,vja->va", self._weights, moved) + rest * vertices
+        return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3] + rest * vertices
 
 
 def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:

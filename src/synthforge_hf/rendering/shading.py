@@ -147,6 +147,11 @@ def shade(
     def array(values: np.ndarray, dtype: Any) -> Any:
         return warp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
 
+    def one(struct: Any) -> Any:
+        # Kernels take structs in arrays: by value, each function would copy them for every pixel. The caller keeps the
+        # struct alive, because the array does not.
+        return warp.array([struct], dtype=type(struct)._cls, device=device)
+
     def draw_surface(triangles: np.ndarray, num_one_sided: int) -> tuple[Any, Any]:
         """Return the z-buffer at twice the size, flat, and what the kernel is to know of the surface in it."""
         faces = torch.from_numpy(mesh.faces[triangles]).to(device)
@@ -195,14 +200,16 @@ def shade(
     colour = warp.empty((height, width), dtype=warp.vec3f, device=device)
     image = warp.empty((height, width, 3), dtype=warp.uint8, device=device)
 
-    def launch(kernel: Any, *inputs: Any) -> None:
-        warp.launch(kernel, dim=(height, width), inputs=inputs, device=device)
+    def launch(kernel: Any, columns: int, *inputs: Any) -> None:
+        warp.launch(kernel, dim=(height, columns), inputs=inputs, device=device)
 
-    launch(kernels.shade, keys, surface, coat, light, array(background.astype(np.float32), warp.vec3f), colour)
+    slices = width if device == "cuda" else 1
+    behind = array(background.astype(np.float32), warp.vec3f)
+    launch(kernels.shade, slices, keys, one(surface), one(coat), one(light), behind, slices, colour)
     if lens.any():
         lens_keys, lens_surface = draw_surface(np.flatnonzero(lens), 0)
-        launch(kernels.look_through, lens_keys, keys, lens_surface, coat, light, colour)
-    launch(kernels.apply_tone, colour, array(tone_table(), warp.uint8), image)
+        launch(kernels.look_through, width, lens_keys, keys, one(lens_surface), one(coat), one(light), colour)
+    launch(kernels.apply_tone, width, colour, array(tone_table(), warp.uint8), image)
     return image.numpy()
 
 

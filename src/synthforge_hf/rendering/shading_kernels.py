@@ -103,10 +103,11 @@ def noise_at(noise: wp.array2d(dtype=wp.vec4f), u: float, v: float) -> wp.vec4f:
     row = int(wp.floor(y))
     fx = x - float(column)
     fy = y - float(row)
-    left = (column + width) % width
-    right = (column + 1) % width
-    top = (row + height) % height
-    bottom = (row + 1) % height
+    # Wrapped round without divisions, which take longer than the rest of the look-up.
+    left = wp.where(column < 0, width - 1, column)
+    right = wp.where(column + 1 == width, 0, column + 1)
+    top = wp.where(row < 0, height - 1, row)
+    bottom = wp.where(row + 1 == height, 0, row + 1)
     above = noise[top, left] * (1.0 - fx) + noise[top, right] * fx
     below = noise[bottom, left] * (1.0 - fx) + noise[bottom, right] * fx
     return above * (1.0 - fy) + below * fy
@@ -159,10 +160,10 @@ def ambient_light(sh: wp.array(dtype=wp.vec3f), n: wp.vec3f) -> wp.vec3f:
 
 
 @wp.func
-def lit_share(light: Light, position: wp.vec3f) -> float:
+def lit_share(light: wp.array(dtype=Light), position: wp.vec3f) -> float:
     """Share of the key light that arrives, from four taps of the shadow map."""
-    spot = light.shadow_rows * position + light.shadow_offset
-    size = light.shadow.shape[0]
+    spot = light[0].shadow_rows * position + light[0].shadow_offset
+    size = light[0].shadow.shape[0]
     x = spot[0] - 0.5
     y = spot[1] - 0.5
     column = int(wp.floor(x))
@@ -174,7 +175,7 @@ def lit_share(light: Light, position: wp.vec3f) -> float:
     total = float(0.0)
     for dy in range(2):
         for dx in range(2):
-            depth = light.shadow[row + dy, column + dx]
+            depth = light[0].shadow[row + dy, column + dx]
             weight = wp.where(dx == 0, 1.0 - fx, fx) * wp.where(dy == 0, 1.0 - fy, fy)
             if depth == 0.0 or spot[2] < depth + SHADOW_BIAS:
                 total += weight
@@ -201,10 +202,10 @@ def shade_point(
     direction: wp.vec3f,
     occlusion_in: float,
     colour_in: wp.vec4f,
-    paint: Paint,
-    light: Light,
+    paint: wp.array(dtype=Paint),
+    light: wp.array(dtype=Light),
 ) -> wp.vec3f:
-    view = wp.normalize(light.camera - position)
+    view = wp.normalize(light[0].camera - position)
     normal = wp.normalize(normal_in)
     # Thin shells (hair, collars) are seen from both sides.
     if wp.dot(normal, view) < 0.0 and material >= LASH:
@@ -216,51 +217,60 @@ def shade_point(
     coarse = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     fine = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     if material == SKIN or material == CLOTH:
-        coarse = noise_at(paint.noise, u * 3.0 + paint.noise_offset[0], v * 2.0 + paint.noise_offset[1])
+        coarse = noise_at(paint[0].noise, u * 3.0 + paint[0].noise_offset[0], v * 2.0 + paint[0].noise_offset[1])
     if material != HAIR and material != EYE and material != LASH and material != LENS:
-        fine = noise_at(paint.noise, u * 17.0 + paint.noise_offset[1], v * 11.0 + paint.noise_offset[0])
-    albedo = paint.skin
+        fine = noise_at(paint[0].noise, u * 17.0 + paint[0].noise_offset[1], v * 11.0 + paint[0].noise_offset[0])
+    albedo = paint[0].skin
     wrap = wp.vec3f(0.0, 0.0, 0.0)
     gloss = float(0.0)
     sharpness = float(20.0)
     if material == SKIN:
-        mask = mask_at(paint.masks, u, v)
-        tone = 1.0 + paint.blotch * (coarse[0] + 0.3 * fine[0])
-        albedo = wp.vec3f(paint.skin[0] * tone, paint.skin[1] * tone * (1.0 - 0.035 * coarse[1]), paint.skin[2] * tone)
-        albedo = mix(albedo, paint.flush, wp.clamp(paint.flush_strength * mask[2] * (0.8 + 0.4 * coarse[1]), 0.0, 1.0))
-        spots = smooth(1.1, 1.7, fine[2] + 0.3 * coarse[2]) * paint.freckles
+        mask = mask_at(paint[0].masks, u, v)
+        tone = 1.0 + paint[0].blotch * (coarse[0] + 0.3 * fine[0])
+        albedo = wp.vec3f(
+            paint[0].skin[0] * tone, paint[0].skin[1] * tone * (1.0 - 0.035 * coarse[1]), paint[0].skin[2] * tone
+        )
+        albedo = mix(
+            albedo, paint[0].flush, wp.clamp(paint[0].flush_strength * mask[2] * (0.8 + 0.4 * coarse[1]), 0.0, 1.0)
+        )
+        spots = smooth(1.1, 1.7, fine[2] + 0.3 * coarse[2]) * paint[0].freckles
         albedo = mix(albedo, wp.cw_mul(albedo, wp.vec3f(0.62, 0.48, 0.38)), spots * (1.0 - mask[0]))
-        albedo = mix(albedo, paint.lid, paint.lid_strength * mask[3])
+        albedo = mix(albedo, paint[0].lid, paint[0].lid_strength * mask[3])
         lip = mask[0]
-        albedo = mix(albedo, paint.lips * (1.0 + 0.12 * fine[1]), lip * paint.lip_strength)
+        albedo = mix(albedo, paint[0].lips * (1.0 + 0.12 * fine[1]), lip * paint[0].lip_strength)
         stubble = float(0.0)
-        if paint.beard_density * mask[1] > 0.0:
-            hairs = noise_at(paint.noise, u * 41.0, v * 13.0)
-            stubble = wp.clamp(mask[1] * paint.beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0]), 0.0, 1.0)
-            albedo = mix(albedo, paint.beard * (1.0 + 0.35 * hairs[3]), stubble)
-        brow = brow_at(paint.brows, u, v)
-        albedo = mix(albedo, paint.brow, brow)
+        if paint[0].beard_density * mask[1] > 0.0:
+            hairs = noise_at(paint[0].noise, u * 41.0, v * 13.0)
+            stubble = wp.clamp(mask[1] * paint[0].beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0]), 0.0, 1.0)
+            albedo = mix(albedo, paint[0].beard * (1.0 + 0.35 * hairs[3]), stubble)
+        brow = brow_at(paint[0].brows, u, v)
+        albedo = mix(albedo, paint[0].brow, brow)
         wrap = wp.vec3f(0.32, 0.16, 0.10)
-        gloss = paint.oil * (1.0 - 0.7 * stubble) * (1.0 - 0.6 * brow) * (1.0 + 0.35 * fine[1]) + lip * paint.lip_gloss
+        gloss = (
+            paint[0].oil * (1.0 - 0.7 * stubble) * (1.0 - 0.6 * brow) * (1.0 + 0.35 * fine[1])
+            + lip * paint[0].lip_gloss
+        )
         sharpness = 16.0 + 50.0 * lip
-        bump = paint.bump * (1.0 + 3.0 * stubble + 1.5 * lip)
+        bump = paint[0].bump * (1.0 + 3.0 * stubble + 1.5 * lip)
         normal = wp.normalize(normal + wp.vec3f(fine[0], fine[1], fine[2]) * bump)
     elif material == EYE:
         forward = wp.clamp(direction[2], -1.0, 1.0)
         angle = wp.acos(forward)
         around = wp.atan2(direction[1], direction[0])
-        streaks = noise_at(paint.noise, around * 1.27 + paint.noise_offset[0], angle * 1.5)
-        veins = smooth(0.9, 1.8, noise_at(paint.noise, around * 0.9, angle * 2.0 + paint.noise_offset[1])[2])
+        streaks = noise_at(paint[0].noise, around * 1.27 + paint[0].noise_offset[0], angle * 1.5)
+        veins = smooth(0.9, 1.8, noise_at(paint[0].noise, around * 0.9, angle * 2.0 + paint[0].noise_offset[1])[2])
         white = mix(
-            paint.sclera, wp.vec3f(0.62, 0.30, 0.25), wp.clamp(0.35 * veins + 0.5 * smooth(0.8, 1.3, angle), 0.0, 0.7)
+            paint[0].sclera,
+            wp.vec3f(0.62, 0.30, 0.25),
+            wp.clamp(0.35 * veins + 0.5 * smooth(0.8, 1.3, angle), 0.0, 0.7),
         )
-        part = angle / paint.iris_radius
-        iris = paint.iris * (0.75 + 0.55 * smooth(0.3, 0.8, part) + 0.35 * streaks[1])
+        part = angle / paint[0].iris_radius
+        iris = paint[0].iris * (0.75 + 0.55 * smooth(0.3, 0.8, part) + 0.35 * streaks[1])
         iris = iris * (1.0 - 0.75 * smooth(0.80, 1.0, part))
         iris = mix(
             iris,
             wp.vec3f(0.004, 0.004, 0.004),
-            1.0 - smooth(paint.pupil_radius - 0.06, paint.pupil_radius + 0.06, part),
+            1.0 - smooth(paint[0].pupil_radius - 0.06, paint[0].pupil_radius + 0.06, part),
         )
         albedo = mix(iris, white, smooth(0.93, 1.06, part))
         gloss = 0.35
@@ -269,7 +279,7 @@ def shade_point(
         occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion, 0.0, 1.0))
         wrap = wp.vec3f(0.2, 0.15, 0.12)
     elif material == TEETH:
-        albedo = paint.teeth * (0.92 + 0.08 * fine[0])
+        albedo = paint[0].teeth * (0.92 + 0.08 * fine[0])
         occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion * 2.2, 0.0, 1.0))
         gloss = 0.12
         sharpness = 60.0
@@ -280,31 +290,31 @@ def shade_point(
         gloss = 0.06
         sharpness = 40.0
     elif material == LASH:
-        albedo = mix(paint.brow * 0.35, paint.skin, 0.25)
+        albedo = mix(paint[0].brow * 0.35, paint[0].skin, 0.25)
         wrap = wp.vec3f(0.3, 0.3, 0.3)
     elif material == HAIR:
-        strand = noise_at(paint.noise, u * 9.0 + paint.noise_offset[0], v * 0.35)
-        thin = noise_at(paint.noise, u * 31.0 + paint.noise_offset[1], v * 0.8)
-        lightness = 1.0 + paint.hair_variation * (0.9 * strand[3] + 0.6 * thin[3])
-        albedo = paint.hair * wp.clamp(lightness, 0.15, 2.5)
+        strand = noise_at(paint[0].noise, u * 9.0 + paint[0].noise_offset[0], v * 0.35)
+        thin = noise_at(paint[0].noise, u * 31.0 + paint[0].noise_offset[1], v * 0.8)
+        lightness = 1.0 + paint[0].hair_variation * (0.9 * strand[3] + 0.6 * thin[3])
+        albedo = paint[0].hair * wp.clamp(lightness, 0.15, 2.5)
         if colour_in[0] > 0.0:
             albedo = wp.cw_mul(albedo, wp.vec3f(colour_in[0], colour_in[1], colour_in[2]))
         occlusion = occlusion * (0.75 + 0.25 * wp.clamp(strand[3] + 0.5, 0.0, 1.0))
         wrap = wp.vec3f(0.25, 0.25, 0.25)
     elif material == CLOTH:
-        albedo = paint.cloth
+        albedo = paint[0].cloth
         phase = float(0.0)
-        if paint.cloth_pattern == 1:
-            phase = wp.sin(position[1] * paint.cloth_scale)
-        elif paint.cloth_pattern == 2:
-            phase = wp.sin(position[0] * paint.cloth_scale)
-        elif paint.cloth_pattern == 3:
-            phase = wp.max(wp.sin(position[0] * paint.cloth_scale), wp.sin(position[1] * paint.cloth_scale)) - 0.5
-        elif paint.cloth_pattern == 4:
+        if paint[0].cloth_pattern == 1:
+            phase = wp.sin(position[1] * paint[0].cloth_scale)
+        elif paint[0].cloth_pattern == 2:
+            phase = wp.sin(position[0] * paint[0].cloth_scale)
+        elif paint[0].cloth_pattern == 3:
+            phase = wp.max(wp.sin(position[0] * paint[0].cloth_scale), wp.sin(position[1] * paint[0].cloth_scale)) - 0.5
+        elif paint[0].cloth_pattern == 4:
             phase = noise_at(
-                paint.noise, position[0] * paint.cloth_scale * 0.05, position[1] * paint.cloth_scale * 0.05
+                paint[0].noise, position[0] * paint[0].cloth_scale * 0.05, position[1] * paint[0].cloth_scale * 0.05
             )[1]
-        albedo = mix(albedo, paint.cloth_second, smooth(-0.1, 0.1, phase))
+        albedo = mix(albedo, paint[0].cloth_second, smooth(-0.1, 0.1, phase))
         albedo = albedo * (1.0 + 0.10 * fine[0] + 0.10 * coarse[0])
         normal = wp.normalize(normal + wp.vec3f(coarse[0], coarse[1], coarse[2]) * 0.12)
     elif material == COLOURED:
@@ -318,24 +328,24 @@ def shade_point(
         sharpness = 900.0
 
     shadow = lit_share(light, position)
-    cosine = wp.dot(normal, light.direction)
+    cosine = wp.dot(normal, light[0].direction)
     diffuse = wp.vec3f(
         wp.max(cosine + wrap[0], 0.0) / (1.0 + wrap[0]),
         wp.max(cosine + wrap[1], 0.0) / (1.0 + wrap[1]),
         wp.max(cosine + wrap[2], 0.0) / (1.0 + wrap[2]),
     )
-    key = wp.cw_mul(light.colour, diffuse) * shadow
-    surround = ambient_light(light.ambient, normal) * occlusion
+    key = wp.cw_mul(light[0].colour, diffuse) * shadow
+    surround = ambient_light(light[0].ambient, normal) * occlusion
     colour = wp.cw_mul(albedo, key * (0.4 + 0.6 * occlusion) + surround)
 
-    half_way = wp.normalize(light.direction + view)
+    half_way = wp.normalize(light[0].direction + view)
     if material == HAIR:
         tangent = wp.normalize(direction)
         along = wp.dot(tangent, half_way)
         sine = wp.sqrt(wp.max(1.0 - along * along, 0.0))
         lobe = wp.pow(sine, 70.0) * 0.10 + wp.pow(sine, 12.0) * 0.05
-        glow = mix(wp.vec3f(1.0, 1.0, 1.0), paint.hair * 2.0, 0.5)
-        colour = colour + wp.cw_mul(light.colour * (shadow * lobe * wp.max(cosine + 0.3, 0.0)), glow)
+        glow = mix(wp.vec3f(1.0, 1.0, 1.0), paint[0].hair * 2.0, 0.5)
+        colour = colour + wp.cw_mul(light[0].colour * (shadow * lobe * wp.max(cosine + 0.3, 0.0)), glow)
         along_view = wp.dot(tangent, view)
         colour = colour + wp.cw_mul(surround, glow) * (0.04 * wp.pow(wp.max(1.0 - along_view * along_view, 0.0), 8.0))
     elif gloss > 0.0:
@@ -343,26 +353,26 @@ def shade_point(
         facing = 1.0 - wp.max(wp.dot(normal, view), 0.0)
         fresnel = 0.03 + 0.97 * facing * facing * facing * facing * facing
         mirrored = normal * (2.0 * wp.dot(normal, view)) - view
-        around_mirrored = ambient_light(light.ambient, mirrored) * occlusion
-        colour = colour + light.colour * (gloss * 0.12 * highlight * shadow * wp.max(cosine, 0.0))
+        around_mirrored = ambient_light(light[0].ambient, mirrored) * occlusion
+        colour = colour + light[0].colour * (gloss * 0.12 * highlight * shadow * wp.max(cosine, 0.0))
         colour = colour + around_mirrored * (wp.min(fresnel * 1.3, 0.35) * gloss * 0.6)
         if material == EYE:
             # A window or soft box over the viewer's shoulder shows in most eyes.
             window = smooth(
-                0.90, 0.96, wp.dot(mirrored, wp.normalize(view + light.direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0)))
+                0.90, 0.96, wp.dot(mirrored, wp.normalize(view + light[0].direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0)))
             )
-            colour = colour + light.ambient[0] * (0.55 * window * occlusion)
+            colour = colour + light[0].ambient[0] * (0.55 * window * occlusion)
     return colour
 
 
 @wp.func
 def share_surface(
-    surface: Surface, first_key: wp.int64, other_key: wp.int64, first: int, other: int, material: int
+    surface: wp.array(dtype=Surface), first_key: wp.int64, other_key: wp.int64, first: int, other: int, material: int
 ) -> bool:
     """Whether two samples of a pixel lie on one smooth piece of surface, so that shading it once is enough."""
     if first == other:
         return True
-    if int(surface.material[other]) != material:
+    if int(surface[0].material[other]) != material:
         return False
     if material == HAIR:
         # Locks cross each other closely; only neighbours along a lock are one surface.
@@ -373,15 +383,15 @@ def share_surface(
 
 
 @wp.func
-def point_weights(surface: Surface, a: int, b: int, c: int, x: wp.int64, y: wp.int64) -> wp.vec3f:
+def point_weights(surface: wp.array(dtype=Surface), a: int, b: int, c: int, x: wp.int64, y: wp.int64) -> wp.vec3f:
     """Weights of a triangle's corners, kept inside: a mean of samples may lie a little outside."""
     w = corner_weights(
-        surface.screen[0, a],
-        surface.screen[0, b],
-        surface.screen[0, c],
-        surface.weight[0, a],
-        surface.weight[0, b],
-        surface.weight[0, c],
+        surface[0].screen[0, a],
+        surface[0].screen[0, b],
+        surface[0].screen[0, c],
+        surface[0].weight[0, a],
+        surface[0].weight[0, b],
+        surface[0].weight[0, c],
         x,
         y,
     )
@@ -390,52 +400,58 @@ def point_weights(surface: Surface, a: int, b: int, c: int, x: wp.int64, y: wp.i
 
 
 @wp.func
-def shade_sample(surface: Surface, f: int, x: wp.int64, y: wp.int64, paint: Paint, light: Light) -> wp.vec3f:
+def shade_sample(
+    surface: wp.array(dtype=Surface),
+    f: int,
+    x: wp.int64,
+    y: wp.int64,
+    paint: wp.array(dtype=Paint),
+    light: wp.array(dtype=Light),
+) -> wp.vec3f:
     """Colour of triangle f at a point of the sub-pixel grid."""
-    a = surface.faces[f, 0]
-    b = surface.faces[f, 1]
-    c = surface.faces[f, 2]
+    a = surface[0].faces[f, 0]
+    b = surface[0].faces[f, 1]
+    c = surface[0].faces[f, 2]
     w = point_weights(surface, a, b, c, x, y)
-    material = int(surface.material[f])
+    material = int(surface[0].material[f])
     direction = wp.vec3f(0.0, 0.0, 0.0)
     colour = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     if material == HAIR or material == EYE:
-        direction = surface.direction[a] * w[0] + surface.direction[b] * w[1] + surface.direction[c] * w[2]
+        direction = surface[0].direction[a] * w[0] + surface[0].direction[b] * w[1] + surface[0].direction[c] * w[2]
     if material == HAIR or material == COLOURED or material == LENS:
-        colour = surface.colour[a] * w[0] + surface.colour[b] * w[1] + surface.colour[c] * w[2]
+        colour = surface[0].colour[a] * w[0] + surface[0].colour[b] * w[1] + surface[0].colour[c] * w[2]
     return shade_point(
         material,
-        surface.position[a] * w[0] + surface.position[b] * w[1] + surface.position[c] * w[2],
-        surface.normal[a] * w[0] + surface.normal[b] * w[1] + surface.normal[c] * w[2],
-        surface.uv[a] * w[0] + surface.uv[b] * w[1] + surface.uv[c] * w[2],
+        surface[0].position[a] * w[0] + surface[0].position[b] * w[1] + surface[0].position[c] * w[2],
+        surface[0].normal[a] * w[0] + surface[0].normal[b] * w[1] + surface[0].normal[c] * w[2],
+        surface[0].uv[a] * w[0] + surface[0].uv[b] * w[1] + surface[0].uv[c] * w[2],
         direction,
-        surface.occlusion[a] * w[0] + surface.occlusion[b] * w[1] + surface.occlusion[c] * w[2],
+        surface[0].occlusion[a] * w[0] + surface[0].occlusion[b] * w[1] + surface[0].occlusion[c] * w[2],
         colour,
         paint,
         light,
     )
 
 
-@wp.kernel
-def shade(
+@wp.func
+def shade_pixel(
     keys: wp.array(dtype=wp.int64),
-    surface: Surface,
-    paint: Paint,
-    light: Light,
-    background: wp.array2d(dtype=wp.vec3f),
-    colour: wp.array2d(dtype=wp.vec3f),
-):
+    start: int,
+    width: int,
+    column: int,
+    row: int,
+    surface: wp.array(dtype=Surface),
+    paint: wp.array(dtype=Paint),
+    light: wp.array(dtype=Light),
+    behind: wp.vec3f,
+) -> wp.vec3f:
     """Linear light of one pixel from 2x2 samples; those on one smooth surface are shaded once, at their mean."""
-    row, column = wp.tid()
-    width = 2 * background.shape[1]
-    start = 2 * row * width + 2 * column
     step = wp.int64(SUBPIXELS)
     total = wp.vec3f(0.0, 0.0, 0.0)
     counted = int(0)
     for i in range(4):
         if (counted & (1 << i)) == 0:
             key = keys[start + (i / 2) * width + i % 2]
-            # In half sub-pixels, so that means of samples stay whole numbers times their count.
             across = int(i % 2)
             down = int(i / 2)
             share = int(1)
@@ -444,10 +460,10 @@ def shade(
                     if keys[start + (j / 2) * width + j % 2] == EMPTY:
                         counted = counted | (1 << j)
                         share += 1
-                total += background[row, column] * (float(share) * 0.25)
+                total += behind * (float(share) * 0.25)
             else:
                 f = int(key & wp.int64(0xFFFFFFFF))
-                material = int(surface.material[f])
+                material = int(surface[0].material[f])
                 for j in range(i + 1, 4):
                     if (counted & (1 << j)) == 0:
                         other = keys[start + (j / 2) * width + j % 2]
@@ -459,17 +475,46 @@ def shade(
                                 down += j / 2
                 x = wp.int64(2 * column) * step + step / wp.int64(2) + wp.int64(across) * step / wp.int64(share)
                 y = wp.int64(2 * row) * step + step / wp.int64(2) + wp.int64(down) * step / wp.int64(share)
-                total += shade_sample(surface, f, x, y, paint, light) * (float(share) * 0.25 * light.exposure)
-    colour[row, column] = total
+                total += shade_sample(surface, f, x, y, paint, light) * (float(share) * 0.25 * light[0].exposure)
+    return total
+
+
+@wp.kernel
+def shade(
+    keys: wp.array(dtype=wp.int64),
+    surface: wp.array(dtype=Surface),
+    paint: wp.array(dtype=Paint),
+    light: wp.array(dtype=Light),
+    background: wp.array2d(dtype=wp.vec3f),
+    num_slices: wp.int32,
+    colour: wp.array2d(dtype=wp.vec3f),
+):
+    """Linear light of the picture. One thread shades every num_slices-th pixel of a row: Warp copies the structs into
+    each thread, which on a CPU costs as much as shading a pixel.
+    """
+    row, part = wp.tid()
+    width = 2 * background.shape[1]
+    for column in range(part, background.shape[1], num_slices):
+        start = 2 * row * width + 2 * column
+        behind = background[row, column]
+        if (
+            keys[start] == EMPTY
+            and keys[start + 1] == EMPTY
+            and keys[start + width] == EMPTY
+            and keys[start + width + 1] == EMPTY
+        ):
+            colour[row, column] = behind
+        else:
+            colour[row, column] = shade_pixel(keys, start, width, column, row, surface, paint, light, behind)
 
 
 @wp.kernel
 def look_through(
     keys: wp.array(dtype=wp.int64),
     behind: wp.array(dtype=wp.int64),
-    surface: Surface,
-    paint: Paint,
-    light: Light,
+    surface: wp.array(dtype=Surface),
+    paint: wp.array(dtype=Paint),
+    light: wp.array(dtype=Light),
     colour: wp.array2d(dtype=wp.vec3f),
 ):
     """Tint what lies behind see-through surfaces and add what they mirror; one evaluation for a pixel's 2x2 samples."""
@@ -485,14 +530,14 @@ def look_through(
             f = int(key & wp.int64(0xFFFFFFFF))
     if f >= 0:
         step = wp.int64(SUBPIXELS)
-        a = surface.faces[f, 0]
-        b = surface.faces[f, 1]
-        c = surface.faces[f, 2]
+        a = surface[0].faces[f, 0]
+        b = surface[0].faces[f, 1]
+        c = surface[0].faces[f, 2]
         w = point_weights(surface, a, b, c, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step)
-        tint = surface.colour[a] * w[0] + surface.colour[b] * w[1] + surface.colour[c] * w[2]
+        tint = surface[0].colour[a] * w[0] + surface[0].colour[b] * w[1] + surface[0].colour[c] * w[2]
         mirrored = shade_sample(surface, f, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step, paint, light)
         here = colour[row, column]
-        seen = wp.vec3f(here[0] * tint[0], here[1] * tint[1], here[2] * tint[2]) + mirrored * light.exposure
+        seen = wp.vec3f(here[0] * tint[0], here[1] * tint[1], here[2] * tint[2]) + mirrored * light[0].exposure
         colour[row, column] = here * (1.0 - share) + seen * share
 
 
