@@ -19,7 +19,8 @@ def validate(
 ) -> dict[str, float]:
     """Measure a model on the nominal crops of ``windows``, shared between the processes.
 
-    Returns nme_interocular (percent of the outer eye corners' distance, 68 points), mean_f1 (percent, on the logit
+    Returns nme_interocular (percent of the outer eye corners' distance) for 68 points, nme_crop (percent of the crop's
+    side) for any other number, mean_f1 (percent, on the logit
     grid, background left out), depth_abs_rel; each only where there are labels.
     """
     model.eval()
@@ -33,8 +34,9 @@ def validate(
         labels = {name: value.to(device) for name, value in crops.nominal(batch).items()}
         with accelerator.autocast():
             output = model(labels["pixel_values"])
-        if "landmarks" in labels and labels["landmarks"].shape[1] > max(OUTER_EYE_CORNERS):
-            errors = normalised_mean_errors(output.landmarks, labels["landmarks"])
+        if "landmarks" in labels:
+            points = labels["landmarks"].shape[1]
+            errors = (normalised_mean_errors if points == 68 else crop_errors)(output.landmarks, labels["landmarks"])
             landmark_sums += torch.stack([errors.sum(), errors.new_tensor(len(errors))]).double()
         if "segmentation" in labels:
             predicted = output.segmentation_logits.argmax(dim=1)
@@ -51,7 +53,8 @@ def validate(
     )
     metrics: dict[str, float] = {}
     if landmark_sums[1] > 0:
-        metrics["nme_interocular"] = 100 * (landmark_sums[0] / landmark_sums[1]).item()
+        name = "nme_interocular" if model.config.num_landmarks == 68 else "nme_crop"
+        metrics[name] = 100 * (landmark_sums[0] / landmark_sums[1]).item()
     if scores.sum() > 0:
         metrics["mean_f1"] = 100 * mean_f1(scores)
     if depth_sums[1] > 0:
@@ -60,10 +63,19 @@ def validate(
 
 
 def normalised_mean_errors(predicted: Tensor, target: Tensor) -> Tensor:
-    """(B, 68, 2) twice -> (B,) mean point distance over the distance of the outer eye corners."""
+    """(B, 68, 2) twice -> (N,) mean point distance over the distance of the outer eye corners.
+
+    Missing points (NaN) are left out; so are samples without outer eye corners.
+    """
     left, right = OUTER_EYE_CORNERS
-    width = (target[:, left] - target[:, right]).norm(dim=-1)
-    return (predicted - target).norm(dim=-1).mean(dim=1) / width
+    errors = (predicted - target).norm(dim=-1).nanmean(dim=1) / (target[:, left] - target[:, right]).norm(dim=-1)
+    return errors[errors.isfinite()]
+
+
+def crop_errors(predicted: Tensor, target: Tensor) -> Tensor:
+    """(B, P, 2) twice -> (N,) mean distance of the points that are not missing (NaN), in sides of the crop."""
+    errors = (predicted - target).norm(dim=-1).nanmean(dim=1)
+    return errors[errors.isfinite()]
 
 
 def mean_f1(scores: Tensor) -> float:
