@@ -13,11 +13,12 @@ class Fault:
     path: regular expression searched in the path. skip, times: matching requests that pass before it, and that it hits.
     kind: "status" answers ``status`` (and Retry-After); "drop" breaks the connection before anything is done;
     "drop_answer" does what was asked and breaks the connection instead of answering; "cut" breaks it in the middle of
-    the answer's (GET) or of the request's (PUT) body; "slow" waits ``seconds`` first.
+    the answer's (GET) or of the request's (PUT) body; "slow" waits ``seconds`` first; "damage" changes one bit of
+    the answer.
     """
 
     path: str
-    kind: Literal["status", "drop", "drop_answer", "cut", "slow"]
+    kind: Literal["status", "drop", "drop_answer", "cut", "slow", "damage"]
     method: str = ""
     status: int = 500
     retry_after: int | None = None

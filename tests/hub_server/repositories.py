@@ -1,4 +1,4 @@
-"""What a Hub keeps: repositories with branches, tags and commits, and the large files they share."""
+"""What a Hub keeps: repositories with branches, tags, commits and large files."""
 
 import base64
 import hashlib
@@ -62,6 +62,7 @@ class Repository:
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    large_files: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.add("main", Commit(ZERO, ZERO, "initial commit", {".gitattributes": StoredFile.regular(b"*.parquet\n")}))
@@ -72,6 +73,14 @@ class Repository:
         self.commits[commit.oid] = commit
         self.branches[branch] = commit.oid
         return commit
+
+    def hold(self, sha256: str, content: bytes) -> None:
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise Refusal(400, "", "the content does not have the announced SHA-256")
+        self.large_files[sha256] = content
+
+    def read(self, file: StoredFile) -> bytes:
+        return file.content if file.sha256 is None else self.large_files[file.sha256]
 
     def find(self, revision: str) -> Commit:
         """Return the commit of a branch, tag or (beginning of a) commit id."""
@@ -91,7 +100,7 @@ class Repository:
 
 
 class Store:
-    """All repositories, accounts and large files of one Hub, in memory; every method may be called by any thread."""
+    """All repositories and accounts of one Hub, in memory; every method may be called by any thread."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -100,7 +109,6 @@ class Store:
     def clear(self) -> None:
         with self.lock:
             self.repositories: dict[tuple[str, str], Repository] = {}
-            self.large_files: dict[str, bytes] = {}
             self.users = {"hf_loopback_token_of_tester": "tester"}
             self.expired: set[str] = set()
             self.quota: int | None = None
@@ -120,21 +128,10 @@ class Store:
             raise Refusal(404 if user else 401, "RepoNotFound", "Repository not found")
         return repository
 
-    def lacks(self, sha256: str) -> bool:
-        return sha256 not in self.large_files
-
     def refuse_over_quota(self, more: int) -> None:
-        used = sum(map(len, self.large_files.values()))
+        used = sum(len(content) for each in self.repositories.values() for content in each.large_files.values())
         if self.quota is not None and used + more > self.quota:
             raise Refusal(403, "", "Private repository storage limit reached, please upgrade your plan")
-
-    def hold(self, sha256: str, content: bytes) -> None:
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise Refusal(400, "", "the content does not have the announced SHA-256")
-        self.large_files[sha256] = content
-
-    def read(self, file: StoredFile) -> bytes:
-        return file.content if file.sha256 is None else self.large_files[file.sha256]
 
     def commit(self, repository: Repository, branch: str, lines: list[dict[str, Any]]) -> Commit:
         """Apply all operations of a commit or none."""
@@ -153,9 +150,9 @@ class Store:
                 elif line["key"] == "file":
                     files[value["path"]] = StoredFile.regular(base64.b64decode(value["content"]))
                 elif line["key"] == "lfsFile":
-                    if self.lacks(value["oid"]):
+                    if value["oid"] not in repository.large_files:
                         raise Refusal(400, "", f"Your push was rejected: no object {value['oid']}")
-                    files[value["path"]] = StoredFile.large(value["oid"], len(self.large_files[value["oid"]]))
+                    files[value["path"]] = StoredFile.large(value["oid"], len(repository.large_files[value["oid"]]))
                 elif line["key"] == "deletedFile":
                     if files.pop(value["path"], None) is None:
                         raise Refusal(404, "EntryNotFound", f"A file with this name doesn't exist: {value['path']}")

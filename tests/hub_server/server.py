@@ -148,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if self.fault is not None and self.fault.kind == "damage":
+            body = body[:-1] + bytes([body[-1] ^ 1])
         if self.fault is not None and self.fault.kind == "cut":
             self.wfile.write(body[: len(body) // 2])
             raise _Broken
@@ -189,19 +191,19 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", ("models" | "datasets") as kind, namespace, name, *rest]:
                 repository = self._repository(kind.removesuffix("s"), f"{namespace}/{name}")
                 return self._repository_route(repository, rest)
-            case ["_large", sha256] if self.command == "PUT":
+            case ["_large", kind, namespace, name, sha256] if self.command == "PUT":
+                # like a signed address of a storage provider: no token comes with it
                 self.hub.store.refuse_over_quota(len(self.body))
-                self.hub.store.hold(sha256, self.body)
+                self.hub.store.repositories[kind, f"{namespace}/{name}"].hold(sha256, self.body)
                 return {}
         kind, segments = ("dataset", self.segments[1:]) if self.segments[0] == "datasets" else ("model", self.segments)
         match segments:
             case [namespace, git, "info", "lfs", "objects", "batch"] if git.endswith(".git"):
                 self._writer(namespace)
-                self._repository(kind, f"{namespace}/{git.removesuffix('.git')}")
-                return self._large_file_batch(json.loads(self.body))
+                repository = self._repository(kind, f"{namespace}/{git.removesuffix('.git')}")
+                return self._large_file_batch(repository, json.loads(self.body))
             case [namespace, name, "resolve", revision, *path]:
-                commit = self._repository(kind, f"{namespace}/{name}").find(revision)
-                return self._file(commit, "/".join(path))
+                return self._file(self._repository(kind, f"{namespace}/{name}"), revision, "/".join(path))
         raise Refusal(404, "", f"Sorry, we can't find the page you are looking for: {self.url_path}")
 
     def _repository(self, kind: str, name: str) -> Repository:
@@ -305,23 +307,24 @@ class _Handler(BaseHTTPRequestHandler):
         entries = {entry["path"]: entry for entry in _entries(commit, "", True)}
         return [entries[path] for path in paths if path in entries]
 
-    def _large_file_batch(self, request: dict[str, Any]) -> dict[str, Any]:
-        store = self.hub.store
-        wanted = [each for each in request["objects"] if store.lacks(each["oid"])]
-        store.refuse_over_quota(sum(each["size"] for each in wanted))
+    def _large_file_batch(self, repository: Repository, request: dict[str, Any]) -> dict[str, Any]:
+        missing = [each for each in request["objects"] if each["oid"] not in repository.large_files]
+        self.hub.store.refuse_over_quota(sum(each["size"] for each in missing))
+        address = f"{self.hub.endpoint}/_large/{repository.kind}/{repository.name}"
         objects = []
         for each in request["objects"]:
             answer = {"oid": each["oid"], "size": each["size"]}
-            if store.lacks(each["oid"]):
-                answer["actions"] = {"upload": {"href": f"{self.hub.endpoint}/_large/{each['oid']}?signature=hidden"}}
+            if each in missing:
+                answer["actions"] = {"upload": {"href": f"{address}/{each['oid']}?signature=hidden"}}
             objects.append(answer)
         return {"transfer": "basic", "objects": objects}
 
-    def _file(self, commit: Commit, path: str) -> None:
+    def _file(self, repository: Repository, revision: str, path: str) -> None:
+        commit = repository.find(revision)
         file = commit.files.get(path)
         if file is None:
             raise Refusal(404, "EntryNotFound", "Entry not found")
-        body, status = self.hub.store.read(file), 200
+        body, status = repository.read(file), 200
         headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{file.etag}"', "Accept-Ranges": "bytes"}
         if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
             first, last = int(wanted[1]), min(int(wanted[2] or file.size), file.size - 1)

@@ -10,9 +10,8 @@ import yaml
 
 from synthforge_hf import __version__
 from synthforge_hf.errors import SynthForgeError
-from synthforge_hf.evaluation.report import EvaluationResult
 from synthforge_hf.hub.contents import PREVIEW_NAME, Contents
-from synthforge_hf.hub.evaluation_results import model_index, results_table
+from synthforge_hf.hub.evaluation_results import EvaluationRecord, model_index, results_table
 from synthforge_hf.hub.licenses import Source, license_table, source, sources_of_generator
 
 _PLACEHOLDER = re.compile(r"PATH_OR_REPO(?:SITORY)?")
@@ -71,7 +70,7 @@ def dataset_card(contents: Contents, repo_id: str, url: str) -> str:
     return _with_sections(text, "dataset.md", fields, replacing=[_DATASET_USE])
 
 
-def model_card(contents: Contents, repo_id: str, url: str, results: list[EvaluationResult], with_code: bool) -> str:
+def model_card(contents: Contents, repo_id: str, url: str, results: list[EvaluationRecord], with_code: bool) -> str:
     """Return the card of a model: the one in its folder, evaluation results as metadata, and what it leaves out."""
     metadata, body = split_card(contents.card)
     is_analyser = contents.configuration.get("model_type") == "synthforge"

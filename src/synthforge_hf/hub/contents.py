@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,6 @@ from typing import Any, Literal
 from synthforge_hf.checkpoints import pretrained
 from synthforge_hf.data.card import CARD_NAME
 from synthforge_hf.data.files import file_sha256
-from synthforge_hf.data.generation import SHARD_NAME
 from synthforge_hf.data.manifest import MANIFEST_NAME, Manifest, read_manifest
 from synthforge_hf.data.planning import DATA_FOLDER
 from synthforge_hf.data.recipes import Recipe, load_recipe
@@ -88,9 +87,9 @@ def gather(path: str | Path) -> Contents:
     )
 
 
-def refuse_secrets(contents: Contents, secrets: list[str]) -> None:
+def refuse_secrets(files: Mapping[str, LocalFile], secrets: list[str]) -> None:
     """Raise SynthForgeError when a text file to be published holds an access token."""
-    for name, file in contents.files.items():
+    for name, file in files.items():
         if not name.endswith(_TEXT_SUFFIXES):
             continue
         text = file.read()
@@ -125,8 +124,8 @@ def _dataset(folder: Path) -> Contents:
 
 
 def _is_stale_shard(path: str) -> bool:
-    folder, _, name = path.rpartition("/")
-    return folder == DATA_FOLDER and SHARD_NAME.fullmatch(name) is not None
+    """Any other table in the data folder: ``load_dataset`` would read it too."""
+    return path.startswith(f"{DATA_FOLDER}/") and path.endswith(".parquet")
 
 
 def _model(folder: Path) -> Contents:

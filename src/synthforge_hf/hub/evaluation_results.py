@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,43 @@ from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from synthforge_hf.errors import UsageError
-from synthforge_hf.evaluation.report import EvaluationResult
 
-_FIELDS = {"benchmark", "protocol", "model", "num_images", "metrics"}
 _TASK = "image-segmentation"
 """The Hub's task for face parsing; it has none for landmarks."""
 
 
-def read_results(path: Path) -> EvaluationResult | None:
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """A results file, field by field as ``synthforge evaluate --output`` writes it."""
+
+    benchmark: str
+    protocol: str
+    model: str
+    num_images: int
+    metrics: dict[str, Any]
+
+
+def read_results(path: Path) -> EvaluationRecord | None:
     """Read a results file; None when the JSON file holds something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(content, dict) or set(content) != _FIELDS or not isinstance(content["metrics"], dict):
+    if (
+        not isinstance(content, dict)
+        or set(content) != {field.name for field in fields(EvaluationRecord)}
+        or not isinstance(content["metrics"], dict)
+    ):
         return None
-    return EvaluationResult(**content)
+    return EvaluationRecord(**content)
 
 
-def collect_results(folder: Path, files: Iterable[Path] = ()) -> list[EvaluationResult]:
+def collect_results(folder: Path, files: Iterable[Path] = ()) -> list[EvaluationRecord]:
     """Return the results in a model's folder and those of the named files, each protocol once, the named ones last.
 
     Raises UsageError when a named file holds no results of ``synthforge evaluate``.
     """
-    found: dict[tuple[str, str], EvaluationResult] = {}
+    found: dict[tuple[str, str], EvaluationRecord] = {}
     for path in sorted(folder.glob("*.json")):
         if result := read_results(path):
             found[result.benchmark, result.protocol] = result
@@ -46,7 +60,7 @@ def collect_results(folder: Path, files: Iterable[Path] = ()) -> list[Evaluation
     return list(found.values())
 
 
-def results_files(results: Iterable[EvaluationResult]) -> dict[str, bytes]:
+def results_files(results: Iterable[EvaluationRecord]) -> dict[str, bytes]:
     """Return path in the repository -> content of the ``.eval_results`` files, one per benchmark."""
     entries: dict[str, list[EvalResultEntry]] = {}
     for result in results:
@@ -62,7 +76,7 @@ def results_files(results: Iterable[EvaluationResult]) -> dict[str, bytes]:
     }
 
 
-def model_index(name: str, results: Iterable[EvaluationResult]) -> list[dict[str, Any]]:
+def model_index(name: str, results: Iterable[EvaluationRecord]) -> list[dict[str, Any]]:
     """Return the ``model-index`` of a card's metadata."""
     flat = [
         EvalResult(
@@ -80,7 +94,7 @@ def model_index(name: str, results: Iterable[EvaluationResult]) -> list[dict[str
     return eval_results_to_model_index(name, flat)
 
 
-def results_table(results: Iterable[EvaluationResult]) -> str:
+def results_table(results: Iterable[EvaluationRecord]) -> str:
     """Return the results as a Markdown table; a sentence when there are none."""
     rows = [
         f"| {result.benchmark} | {result.protocol} | {result.num_images} | {name} | {value:.4g} |"
@@ -92,11 +106,11 @@ def results_table(results: Iterable[EvaluationResult]) -> str:
     return "\n".join(["| benchmark | protocol | images | metric | value |", "|---|---|---|---|---|", *rows])
 
 
-def _numbers(result: EvaluationResult) -> Iterator[tuple[str, float]]:
+def _numbers(result: EvaluationRecord) -> Iterator[tuple[str, float]]:
     for name, value in result.metrics.items():
         parts = {f"{name} {part}": each for part, each in value.items()} if isinstance(value, dict) else {name: value}
         yield from ((part, each) for part, each in parts.items() if isinstance(each, int | float))
 
 
-def _notes(result: EvaluationResult) -> str:
+def _notes(result: EvaluationRecord) -> str:
     return f"{result.protocol}; {result.num_images} images; synthforge evaluate"

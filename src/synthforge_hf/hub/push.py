@@ -20,13 +20,11 @@ from huggingface_hub.hf_api import RepoFile
 from synthforge_hf import __version__
 from synthforge_hf.data.card import CARD_NAME
 from synthforge_hf.data.manifest import MANIFEST_NAME, Manifest
-from synthforge_hf.data.preview import preview
 from synthforge_hf.errors import SynthForgeError, UsageError
-from synthforge_hf.evaluation.report import EvaluationResult
 from synthforge_hf.hub.cards import dataset_card, model_card, sources_of
 from synthforge_hf.hub.connection import Hub, Patience
 from synthforge_hf.hub.contents import PREVIEW_NAME, Contents, Kind, LocalFile, gather, refuse_secrets
-from synthforge_hf.hub.evaluation_results import collect_results, results_files
+from synthforge_hf.hub.evaluation_results import EvaluationRecord, collect_results, results_files
 from synthforge_hf.hub.licenses import refuse_unaccepted
 from synthforge_hf.hub.self_contained import code_files
 
@@ -89,7 +87,6 @@ def push(
         raise UsageError("--with-code and --results are for models")
     if repo_id.count("/") != 1:
         raise UsageError(f"'{repo_id}' is no name of a repository: write owner/name")
-    refuse_secrets(contents, hub.secrets)
     evaluations = collect_results(contents.folder, map(Path, results)) if contents.kind == "model" else []
     kind, doing = contents.kind, f"pushing {path} to {repo_id}"
     with hub.session():
@@ -101,6 +98,7 @@ def push(
             refuse_unaccepted(sources_of(contents), repo_id)
         url = f"{hub.api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
         files = contents.files | _described(contents, repo_id, url, evaluations, with_code)
+        refuse_secrets(files, hub.secrets)
         if is_public is None:
             create = partial(hub.api.create_repo, repo_id, repo_type=kind, private=private, exist_ok=True)
             hub.patiently(create, doing)
@@ -128,7 +126,7 @@ def push(
 
 
 def _described(
-    contents: Contents, repo_id: str, url: str, evaluations: list[EvaluationResult], with_code: bool
+    contents: Contents, repo_id: str, url: str, evaluations: list[EvaluationRecord], with_code: bool
 ) -> dict[str, LocalFile]:
     """Return what is made for the repository: the card, and the picture, results and code that it speaks of."""
     made: dict[str, LocalFile] = {}
@@ -153,6 +151,8 @@ def _is_public(hub: Hub, kind: Kind, repo_id: str) -> bool | None:
 
 
 def _preview(folder: Path) -> bytes:
+    from synthforge_hf.data.preview import preview  # brings torch, which nothing else here needs
+
     with tempfile.TemporaryDirectory() as temporary:
         return preview(folder, PREVIEW_SAMPLES, Path(temporary) / PREVIEW_NAME).read_bytes()
 
