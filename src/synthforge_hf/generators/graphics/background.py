@@ -38,13 +38,13 @@ def sample_background(
     """
     resolution = camera.height
     pictures_share = settings.pictures_share if settings.pictures else 0.0
-    choice = random.random()
+    own, place = random.random(2)
     sharp = random.random() < settings.sharp_share
     blur = random.uniform(0.0, 0.004) if sharp else float(np.exp(random.uniform(np.log(0.008), np.log(0.07))))
-    if choice < pictures_share:
+    if own < pictures_share:
         kind = "picture"
         backdrop = _Backdrop(_picture(settings, resolution if sharp else LARGE, random), _gain(scene))
-    elif choice < pictures_share + settings.environment_share:
+    elif place < settings.environment_share:
         kind = "environment"
         backdrop = _place(camera, scene, random)
         blur = min(blur, 0.02)  # panoramas are soft by themselves

@@ -62,27 +62,27 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
         return False
 
     if happens("defocus", settings.defocus_share):
-        chosen["defocus"] = float(np.exp(random.uniform(np.log(0.0008), np.log(0.005))))
+        chosen["defocus"] = float(np.exp(random.uniform(np.log(0.0008), np.log(0.0035))))
     if happens("motion_blur", settings.motion_blur_share):
         chosen |= {"motion": float(random.uniform(0.006, 0.03)), "motion_angle": float(random.uniform(0, np.pi))}
     if happens("noise", settings.noise_share):
-        noise = float(np.exp(random.uniform(np.log(1.0), np.log(14.0))))
+        noise = float(np.exp(random.uniform(np.log(1.2), np.log(11.0))))
         chosen |= {"noise": noise, "noise_grain": int(random.integers(3))}
     if happens("white_balance", settings.white_balance_share):
-        warmth, green = random.normal(0, 0.07), random.normal(0, 0.03)
+        warmth, green = random.normal(0.045, 0.07), random.normal(-0.03, 0.025)
         chosen["tint"] = tuple(float(np.exp(value)) for value in (warmth, green, -1.3 * warmth))
     if happens("contrast", settings.contrast_share):
         chosen |= {
             "gamma": float(np.exp(random.normal(0, 0.2))),
-            "contrast": float(random.uniform(-0.35, 0.6)),
-            "lift": float(random.uniform(-0.04, 0.06)),
+            "contrast": float(random.uniform(-0.15, 1.0)),
+            "lift": float(random.uniform(-0.08, 0.02)),
         }
     if happens("saturation", settings.saturation_share):
-        chosen["saturation"] = float(random.uniform(0.35, 1.35))
+        chosen["saturation"] = float(random.uniform(0.5, 1.7))
     if happens("vignette", settings.vignette_share):
         chosen["vignette"] = float(random.uniform(0.15, 0.65))
     if happens("low_resolution", settings.low_resolution_share):
-        chosen["shrink"] = float(np.exp(random.uniform(np.log(1.3), np.log(5.0))))
+        chosen["shrink"] = float(np.exp(random.uniform(np.log(1.3), np.log(3.5))))
     if happens("jpeg", settings.jpeg_share):
         chosen["jpeg_quality"] = int(random.integers(22, 90))
         chosen["jpeg_subsampling"] = str(random.choice(["4:2:0", "4:4:4"]))

@@ -98,7 +98,7 @@ def _environment(to_camera: np.ndarray, random: np.random.Generator) -> tuple[En
     strength = float(np.exp(random.normal(0.0, 0.5)))
     # Cameras take most of a place's tint away, not all.
     tint = environment.ambient[0] + 0.25 * environment.lamp_colour
-    tint = (tint / (tint @ LUMINANCE)) ** -random.uniform(0.4, 1.0)
+    tint = (tint / (tint @ LUMINANCE)) ** -random.uniform(0.6, 1.1)
 
     def turned(angle: float) -> _Light:
         rotation = rotation_about_y(angle)

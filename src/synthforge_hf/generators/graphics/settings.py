@@ -118,7 +118,7 @@ class LightSettings:
     flash_share: float = 0.07
     side_share: float = 0.06
     back_share: float = 0.05
-    dark_share: float = 0.03
+    dark_share: float = 0.025
     coloured_share: float = 0.04
 
     def __post_init__(self) -> None:
@@ -132,14 +132,14 @@ class LightSettings:
 class BackgroundSettings:
     """What is behind the head.
 
-    environment_share: photographed places. pictures_share: pictures of one's own, where ``pictures`` names any. The
-    rest: plain and patterned scenes, and walls. people_share: backgrounds with other people at the edge, out of focus.
+    pictures_share: pictures of one's own, where ``pictures`` names any. environment_share: of the others, photographed
+    places; the rest are plain and patterned scenes, and walls. people_share: backgrounds with other people at the edge, out of focus.
     sharp_share: backgrounds in focus.
     pictures: a folder of images, or a data set that ``datasets.load_dataset`` finds. pictures_sha256: of their names
     and contents; filled in when the recipe is loaded, and checked whenever they are read.
     """
 
-    environment_share: float = 0.3
+    environment_share: float = 0.4
     pictures_share: float = 0.5
     people_share: float = 0.1
     sharp_share: float = 0.3
@@ -147,9 +147,8 @@ class BackgroundSettings:
     pictures_sha256: str = ""
 
     def __post_init__(self) -> None:
-        check_shares(self, "environment_share", "pictures_share")
-        check_number(self, "people_share", 0, 1)
-        check_number(self, "sharp_share", 0, 1)
+        for name in ("environment_share", "pictures_share", "people_share", "sharp_share"):
+            check_number(self, name, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -161,16 +160,16 @@ class CameraEffectSettings:
     fewer pixels, scaled up. jpeg: strong compression. greyscale: black and white. old_photo: faded, sepia, grainy.
     """
 
-    defocus_share: float = 0.25
+    defocus_share: float = 0.2
     motion_blur_share: float = 0.05
-    noise_share: float = 0.5
-    white_balance_share: float = 0.35
-    contrast_share: float = 0.4
-    saturation_share: float = 0.3
+    noise_share: float = 0.7
+    white_balance_share: float = 0.5
+    contrast_share: float = 0.75
+    saturation_share: float = 0.5
     vignette_share: float = 0.12
-    low_resolution_share: float = 0.2
+    low_resolution_share: float = 0.15
     jpeg_share: float = 0.3
-    greyscale_share: float = 0.04
+    greyscale_share: float = 0.06
     old_photo_share: float = 0.02
 
     def __post_init__(self) -> None:
