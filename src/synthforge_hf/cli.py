@@ -25,6 +25,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+convert = typer.Typer(help="Turn licensed files of your own into what this package reads. No code in them is run.")
+app.add_typer(convert, name="convert")
+
 INTERRUPTED = 130
 
 ENVIRONMENT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -314,6 +317,30 @@ def pull(
         f"{report.fetched} files fetched, {report.unchanged} unchanged, {report.removed} removed"
     )
     _show(vars(report), text, as_json)
+
+
+@convert.command("flame")
+def convert_flame(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with your FLAME files.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.", show_default=False)],
+    segmentation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Painted texture of class ids, instead of the derived one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Convert the FLAME head model.
+
+    DIR holds, at any depth and under their published names, the model, the landmark embedding, the vertex masks and the
+    texture coordinates. What is missing is named with where to get it.
+    """
+    from synthforge_hf.heads.flame_conversion import convert_flame
+
+    converted = convert_flame(source, out, segmentation)
+    text = (
+        f"FLAME {converted.edition}, {converted.num_vertices} vertices, {converted.num_faces} triangles, in "
+        f"{converted.folder}\nLicence: {converted.license}; its terms hold for what you make with it"
+    )
+    _show(vars(converted), text, as_json)
 
 
 @app.command()

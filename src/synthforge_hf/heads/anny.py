@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from synthforge_hf.heads.base import HeadCoefficients, LandmarkModel
+from synthforge_hf.heads.base import HeadCoefficients, LandmarkModel, check_shapes
 
 ASSET = Path(__file__).parent / "assets" / "makehuman_head.safetensors"
 
@@ -94,7 +94,7 @@ class AnnyHead:
 
     def vertices(self, coefficients: HeadCoefficients) -> np.ndarray:
         """Return (V, 3) float32 vertices in the head frame, metres. Raises ValueError for wrong shapes."""
-        self._check(coefficients)
+        check_shapes(self, coefficients)
         weights = self._identity_weights(coefficients.identity)
         rows = self._rows + (weights @ self._targets).reshape(self._rows.shape)
         count = len(self._weights)
@@ -108,17 +108,6 @@ class AnnyHead:
         if coefficients.pose.any():
             vertices = self._skin(vertices, joints - origin, coefficients.pose)
         return np.ascontiguousarray(vertices, dtype=np.float32)
-
-    def _check(self, coefficients: HeadCoefficients) -> None:
-        expected = {
-            "identity": (len(self.identity_names),),
-            "expression": (len(self.expression_names),),
-            "pose": (len(self.joint_names), 3),
-        }
-        for field, shape in expected.items():
-            actual = getattr(coefficients, field).shape
-            if actual != shape:
-                raise ValueError(f"{field} coefficients of {self.name} have shape {shape}, got {actual}")
 
     def _identity_weights(self, identity: np.ndarray) -> np.ndarray:
         """Blend weight of every target for one identity vector."""

@@ -70,3 +70,16 @@ class ParametricHead(Protocol):
     def neutral(self) -> HeadCoefficients:
         """Return the coefficients of the template: mean identity, neutral expression, rest pose."""
         ...
+
+
+def check_shapes(head: ParametricHead, coefficients: HeadCoefficients) -> None:
+    """Raise ValueError, naming the array, when coefficients are not those of a head."""
+    expected = {
+        "identity": (len(head.identity_names),),
+        "expression": (len(head.expression_names),),
+        "pose": (len(head.joint_names), 3),
+    }
+    for field, shape in expected.items():
+        actual = getattr(coefficients, field).shape
+        if actual != shape:
+            raise ValueError(f"{field} coefficients of {head.name} have shape {shape}, got {actual}")
