@@ -12,13 +12,15 @@ from synthforge_hf.errors import UsageError
 from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace
 from synthforge_hf.generators.graphics import colours
 from synthforge_hf.generators.graphics.background import sample_background
+from synthforge_hf.generators.graphics.beard import LABELLED_LENGTH, BeardGrower, sample_beard
 from synthforge_hf.generators.graphics.brows import draw_brows, sample_brows
 from synthforge_hf.generators.graphics.camera_effects import apply_camera_effects, sample_camera_effects
 from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
 from synthforge_hf.generators.graphics.clothing import GarmentCutter, sample_garment
 from synthforge_hf.generators.graphics.expression import sample_expression, sample_pose
-from synthforge_hf.generators.graphics.hair import grow_hair, sample_hair_style
+from synthforge_hf.generators.graphics.hair import grow_hair
+from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
 from synthforge_hf.generators.graphics.lighting import sample_lighting
 from synthforge_hf.generators.graphics.parts import Part, labelled_mesh
@@ -67,6 +69,7 @@ class _Shared:
     head: AnnyHead
     chart: Chart
     cutter: GarmentCutter
+    beards: BeardGrower
     materials: np.ndarray
     classes: np.ndarray
     labelled: np.ndarray
@@ -96,8 +99,17 @@ def _load_shared() -> _Shared:
         centre = 0.5 * (points.min(0) + points.max(0))
         away = points - centre
         directions[vertices] = away / np.linalg.norm(away, axis=1, keepdims=True)
+    chart = draw_chart(head)
     return _Shared(
-        head, draw_chart(head), GarmentCutter(head), materials, classes, labelled, directions, _noise_texture(256)
+        head,
+        chart,
+        GarmentCutter(head),
+        BeardGrower(head, chart),
+        materials,
+        classes,
+        labelled,
+        directions,
+        _noise_texture(256),
     )
 
 
@@ -161,7 +173,9 @@ class GraphicsGenerator:
         hair_style = sample_hair_style(
             gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, person("hair")
         )
-        hair = grow_hair(head, vertices, hair_style, person("hair shape"))
+        hair = grow_hair(head, vertices, normals, hair_style, paint["hair"], person("hair shape"))
+        beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
+        beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))
         garment = shared.cutter.cut(vertices, normals, sample_garment(stream("clothes")))
         scene = sample_lighting(settings.light, camera, stream("light"))
         background, background_kind = sample_background(settings.background, camera, scene, stream("background"))
@@ -177,8 +191,11 @@ class GraphicsGenerator:
         )
         parts = [*shared.body_parts(body), Part(garment, CLASS_ID["cloth"])]
         if hair is not None:
-            parts.append(Part(hair, CLASS_ID["hair"]))
-        paint |= {"brows": brow_alpha, "masks": shared.chart.masks, "noise": shared.noise}
+            parts += [Part(hair.mesh, CLASS_ID["hair"]), Part(hair.wisps, None)]
+        if beard is not None:
+            parts.append(Part(beard, CLASS_ID["skin"] if beard_style.length >= LABELLED_LENGTH else None))
+        paint |= {"brows": brow_alpha, "masks": shared.beards.masks(beard_style.kind), "noise": shared.noise}
+        paint["beard_density"] = beard_style.density
         image = shade(merge([part.mesh for part in parts]), camera, paint, scene.lighting, background, self.device)
         effects = sample_camera_effects(settings.camera_effects, stream("camera effects"))
         image = apply_camera_effects(image, effects, stream("sensor noise"))
@@ -188,6 +205,9 @@ class GraphicsGenerator:
             "gender": gender,
             **appearance,
             "hair": hair_style.name,
+            "facial_hair": beard_style.density,
+            "beard": beard_style.kind,
+            "beard_length_mm": 1000 * beard_style.length,
             "expression": expression_name,
             "background": background_kind,
             **view,
@@ -216,9 +236,6 @@ class GraphicsGenerator:
         skin = colours.skin_colour(melanin, float(random.normal(0, 0.6)), float(random.normal(0, 0.6)))
         hair_name, hair = colours.sample_hair_colour(melanin, age, random)
         iris_name, iris = colours.sample_iris(melanin, random)
-        grown_man = gender > 0.55 and age > 0.42
-        bearded = grown_man and random.random() < appearance.beard_share
-        beard_density = float(random.choice([random.uniform(0.12, 0.4), random.uniform(0.5, 1.0)])) if bearded else 0.0
         made_up = gender < 0.5 and age > 0.35 and random.random() < 2 * appearance.makeup_share
         lip_red = random.uniform(0.2, 0.9) if made_up else random.uniform(0.0, 0.25)
         natural_lips = skin * np.array([0.86, 0.52, 0.55])
@@ -239,7 +256,6 @@ class GraphicsGenerator:
             "lid": skin * np.array([0.75, 0.62, 0.66]) if not made_up else skin * random.uniform(0.25, 0.7, 3),
             "lid_strength": float(random.uniform(0.0, 0.35) if not made_up else random.uniform(0.2, 0.7)),
             "beard": hair * 0.9 + 0.004,
-            "beard_density": beard_density,
             "brow": np.minimum(hair * 0.7, skin * 0.55) * grown_lashes + 0.002,
             "hair": hair,
             "hair_variation": float(random.uniform(0.12, 0.4)),
@@ -259,7 +275,6 @@ class GraphicsGenerator:
             "skin_tone": colours.individual_typology_angle(skin),
             "hair_colour": hair_name,
             "iris_colour": iris_name,
-            "facial_hair": beard_density,
             "makeup": bool(made_up),
             "glasses": "none",
             "headwear": "none",

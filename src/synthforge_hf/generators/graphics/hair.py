@@ -1,224 +1,350 @@
-"""Hair as a surface grown from the scalp: close to the skin or standing off it, ending at a hairline, hanging down
-where it is long.
+"""Hair: an opaque layer near the scalp, and on it a few thousand ribbons that give it direction, locks and an outline.
 
-The head carries a grid of points around the crown (``AnnyHead.hair_triangles``). Each column of the hair starts at the
-crown, follows the scalp to the hairline and, for long hair, goes on downwards. Beyond the hairline the surface dips
-under the skin, so that the visible edge is a smooth line.
+All is drawn on a ``HairGround``. The layer ends a little inside the hairline; ribbons carry it on to a soft edge.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from synthforge_hf.generators.graphics.hair_ground import ANCHOR_ROW, HairGround, lay_ground
+from synthforge_hf.generators.graphics.hair_knots import knot_place, tie_knot
+from synthforge_hf.generators.graphics.hair_layer import Coverage, cap_layer, curtain_layer, smooth_noise
+from synthforge_hf.generators.graphics.hair_strands import Strands, curl, ribbons, unit
+from synthforge_hf.generators.graphics.hair_styles import HairStyle, HairTones
 from synthforge_hf.heads.anny import AnnyHead
-from synthforge_hf.rendering.mesh import vertex_normals
-from synthforge_hf.rendering.shading import Material, ShadedMesh
+from synthforge_hf.rendering.shading import ShadedMesh, merge
 
-SCALP_ROWS, HANGING_ROWS = 30, 20
-LAST_ANGLE_DEG = 150.0
 # Polar angle of the hairline (from the crown) over the angle around the head (0 = forehead, 180 = nape), degrees.
 HAIRLINE = np.array(
-    [
-        (0, 74),
-        (25, 73),
-        (42, 75),
-        (58, 82),
-        (70, 95),
-        (79, 107),
-        (86, 100),
-        (93, 93),
-        (110, 95),
-        (125, 112),
-        (150, 120),
-        (180, 125),
-    ]
+    [(0, 74), (25, 73), (42, 75), (58, 82), (70, 95), (79, 107), (86, 100), (93, 93)]
+    + [(110, 95), (125, 112), (150, 120), (180, 125)]
 )
+WISP_WIDTH = 0.0007
+GREY = np.array([0.42, 0.41, 0.40])
+"""Reflectance of hair without pigment."""
 
 
 @dataclass(frozen=True)
-class HairStyle:
-    """Lengths in metres, angles in degrees.
+class Hair:
+    """mesh: what is labelled hair. wisps: single hairs, too thin to be labelled."""
 
-    name: "bald", "buzz", "short", "curly", "medium" or "long". volume_top, volume_side: how far the surface stands off
-    the scalp.
-    hairline: shift of the forehead hairline, down is positive. recession: how far the temples have gone up. fringe:
-    how far bangs reach below the hairline. length: of the hanging part. opening: angle around the head where hanging
-    hair begins. lumps: roughness of the surface as a share of the volume. wave: sideways waves of hanging hair.
+    mesh: ShadedMesh
+    wisps: ShadedMesh
+
+
+def grow_hair(
+    head: AnnyHead,
+    vertices: np.ndarray,
+    normals: np.ndarray,
+    style: HairStyle,
+    colour: np.ndarray,
+    random: np.random.Generator,
+    tuck: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Hair | None:
+    """Grow the hair of a head with these (V, 3) vertices and normals (head frame, metres); None for a bald one.
+
+    colour: (3,) linear reflectance of the hair, which mixed tones are relative to. tuck: moves (N, 3) points of the
+    hair, as a hat does; outlines and labels follow.
     """
-
-    name: str
-    volume_top: float = 0.0
-    volume_side: float = 0.0
-    hairline: float = 0.0
-    recession: float = 0.0
-    fringe: float = 0.0
-    length: float = 0.0
-    opening: float = 75.0
-    lumps: float = 0.15
-    wave: float = 0.0
-
-
-def sample_hair_style(
-    gender: float, age: float, bald_share: float, long_share: float, random: np.random.Generator
-) -> HairStyle:
-    """gender, age as in the head's phenotypes; the shares are those of all samples, given to the likelier ones
-    first."""
-    male = gender > 0.5
-    if (male and age > 0.5 and random.random() < 2 * bald_share) or age < 0.03:
-        return HairStyle("bald")
-    hairline = float(random.normal(0, 3.5))
-    recession = float(max(random.normal(0, 4) + (14 * max(age - 0.5, 0) + 3 if male else 0), 0))
-    fringe = float(random.uniform(5, 15)) if random.random() < (0.2 if male else 0.35) else 0.0
-    common = {"hairline": hairline, "recession": recession, "fringe": fringe}
-    if random.random() < long_share * (0.25 if male else 1.75):
-        length = float(random.uniform(0.07, 0.34))
-        return HairStyle(
-            "long" if length > 0.16 else "medium",
-            volume_top=float(random.uniform(0.008, 0.024)),
-            volume_side=float(random.uniform(0.012, 0.034)),
-            length=length,
-            opening=float(random.choice([random.uniform(58, 80), random.uniform(82, 100), random.uniform(108, 122)])),
-            lumps=float(random.uniform(0.06, 0.2)),
-            wave=float(random.choice([0.0, random.uniform(0.002, 0.010)])),
-            **common,
-        )
-    kind = random.random()
-    if kind < (0.22 if male else 0.06):
-        volume = float(random.uniform(0.0015, 0.004))
-        return HairStyle("buzz", volume, volume, hairline=hairline, recession=recession, lumps=0.05)
-    if kind < 0.36:
-        volume = float(random.uniform(0.018, 0.05))
-        return HairStyle("curly", volume, volume * float(random.uniform(0.5, 1.0)), lumps=0.3, **common)
-    side = float(random.uniform(0.003, 0.012 if male else 0.018))
-    return HairStyle(
-        "short", float(random.uniform(0.008, 0.03)), side, lumps=float(random.uniform(0.08, 0.25)), **common
-    )
-
-
-def grow_hair(head: AnnyHead, vertices: np.ndarray, style: HairStyle, random: np.random.Generator) -> ShadedMesh | None:
-    """Return the hair on a head with these (V, 3) vertices (head frame, metres), or None for a bald one."""
     if style.name == "bald":
         return None
-    scalp = np.einsum("rcka,rck->rca", vertices[head.hair_triangles], head.hair_barycentric)
-    rows, columns = scalp.shape[:2]
-    around = np.degrees(np.linspace(0, 2 * np.pi, columns, endpoint=False))
-    away = np.minimum(around, 360 - around)
-    line, blunt = _hairline(away, style, random)
-
-    share = np.linspace(0, 1.1, SCALP_ROWS)[:, None]
-    row = np.clip(share * line / LAST_ANGLE_DEG * (rows - 1), 0, rows - 1.001)
-    lower = row.astype(int)
-    fraction = (row - lower)[..., None]
-    index = np.arange(columns)
-    base = scalp[lower, index] * (1 - fraction) + scalp[lower + 1, index] * fraction
-    centre = scalp[: rows * 2 // 3].reshape(-1, 3).mean(0)
-    outward = base - centre
-    outward /= np.linalg.norm(outward, axis=-1, keepdims=True)
-
-    volume = style.volume_side + (style.volume_top - style.volume_side) * np.clip(1.35 - share * line / 75.0, 0, 1)
-    lumps = 1 + style.lumps * _smooth_noise(SCALP_ROWS, columns, 5 if style.name != "curly" else 11, random)
-    end = np.where(blunt, 0.45, 0.0)
-    taper = np.where(share < 1, end + (1 - end) * np.clip((1 - share) / 0.22, 0, 1) ** 0.6, -1)
-    offset = np.where(taper >= 0, volume * lumps * taper + 0.0012, -0.004)
-    # Bangs end above the skin instead of dipping into it.
-    offset = np.where(blunt & (taper < 0), 0.003, offset)
-    grid = base + outward * offset[..., None]
-
-    if style.length > 0:
-        grid = _hang(grid, around, away, style, random)
-    return _mesh(grid, style)
+    ground, coverage = _prepare(head, vertices, normals, style, random)
+    flow = _flow(ground, style)
+    meshes = [cap_layer(ground, coverage, standing=style.name in ("buzz", "afro"))]
+    groups = [
+        _body(ground, coverage, flow, style, random),
+        _edge(ground, coverage, flow, style, random),
+    ]
+    if style.fringe > 0:
+        groups.append(_bangs(ground, coverage, style, random))
+    if style.falls:
+        meshes.append(curtain_layer(ground, coverage))
+        groups.append(_falling(ground, coverage, style, random))
+    if style.flow == "tied":
+        layer, knot = tie_knot(ground, style, random)
+        meshes += layer
+        groups.append(knot)
+    meshes += [ribbons(_coloured(group, style.tones, colour, random), random) for group in groups]
+    wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
+    mesh = merge(meshes)
+    if tuck is not None:
+        mesh, wisps = move(mesh, tuck), move(wisps, tuck)
+    return Hair(mesh, wisps)
 
 
-def _hairline(away: np.ndarray, style: HairStyle, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(C,) polar angle at which each column ends, and (C,) bool where it ends in bangs."""
+def move(mesh: ShadedMesh, displace: Callable[[np.ndarray], np.ndarray]) -> ShadedMesh:
+    """The same mesh with its vertices moved; normals stay, which is right for small moves."""
+    return replace(mesh, vertices=displace(mesh.vertices).astype(np.float32))
+
+
+def _prepare(
+    head: AnnyHead, vertices: np.ndarray, normals: np.ndarray, style: HairStyle, random: np.random.Generator
+) -> tuple[HairGround, Coverage]:
+    columns = head.hair_triangles.shape[1]
+    azimuth = np.linspace(0, 360, columns, endpoint=False)
+    away = np.minimum(azimuth, 360 - azimuth)
     line = np.interp(away, HAIRLINE[:, 0], HAIRLINE[:, 1])
     front = np.clip(1 - away / 65, 0, 1)
     temples = np.exp(-(((away - 38) / 14) ** 2))
     line = line + style.hairline * np.minimum(front * 2, 1) - style.recession * (temples + 0.35 * front)
-    blunt = np.zeros(len(away), dtype=bool)
-    if style.fringe > 0:
-        reach = style.fringe * np.clip((62 - away) / 14, 0, 1)
-        line = line + reach
-        blunt = reach > 0.3 * style.fringe
-    jitter = random.normal(0, 0.8, len(away))
-    return line + np.where(blunt, 2.5 * jitter, jitter), blunt
+    line = line + 0.7 * random.normal(size=columns)
+    # The opening differs a little between the sides.
+    opening = style.opening + random.normal(0, 5) * np.sign(np.sin(np.radians(azimuth)))
+    hanging = (away > opening) if style.falls else np.zeros(columns, dtype=bool)
+    anchor = np.minimum(0.9 * line, np.interp(away, [40, 90, 130], [66, 84, 96]))
+    # Beside the face, hair hangs closer than the widest part of the head.
+    inward = style.inward + 0.45 * np.clip((95 - away) / 25, 0, 1)
+    ground = lay_ground(head, vertices, normals, anchor, hanging, style.length, style.forward, inward)
+
+    volume = style.volume_side + (style.volume_top - style.volume_side) * np.clip(1.35 - ground.polar / 75.0, 0, 1)
+    rows = len(ground.polar)
+    cells = 11 if style.name in ("curly", "messy") else 5
+    volume = volume * (1 + style.lumps * smooth_noise(rows, columns, cells, random))
+    taper = np.clip((line - ground.polar) / 16, 0, 1) ** 0.6
+    start = np.where(away < 120, style.bare_crown, 0.8 * style.bare_crown)
+    if style.bare_crown > 0:
+        taper = taper * np.clip((ground.polar - start) / 14, 0, 1) ** 0.6
+    falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.6])[:, None]
+    # What falls starts thin at its front edge.
+    volume = volume * np.where(hanging, np.clip((away - opening) / 22 + 0.2, 0, 1), 1.0)
+    height = np.where(hanging & (np.arange(rows) >= ANCHOR_ROW - 4)[:, None], volume * falling, volume * taper)
+    if style.wave > 0:
+        ground = _waved(ground, style, random)
+    end = np.where(hanging, ANCHOR_ROW + 2, ground.row_of(line))
+    table = np.concatenate([ground.points, ground.outward, height[..., None]], axis=-1).astype(np.float32)
+    return ground, Coverage(ground.row_of(start), end, height, table)
 
 
-def _hang(
-    grid: np.ndarray, around: np.ndarray, away: np.ndarray, style: HairStyle, random: np.random.Generator
-) -> np.ndarray:
-    """Let the columns at the sides and the back fall down from where the head is widest."""
-    columns = grid.shape[1]
-    hanging = np.clip((away - style.opening) / 6, 0, 1)
-    start = int(0.80 * SCALP_ROWS)
-    upper = grid[:start]
-    anchor = grid[start]
-    direction = np.stack([np.sin(np.radians(around)), np.zeros(columns), np.cos(np.radians(around))], axis=1)
-    step = np.linspace(0, 1, HANGING_ROWS)[:, None]
-    ends = style.length * (1 + 0.08 * random.normal(size=columns))
-    drop = step * ends
-    phase = random.uniform(0, 2 * np.pi) + 0.35 * np.arange(columns)
-    # Out over the ear first, then slowly in towards the neck.
-    flare = style.volume_side * (0.6 + 0.5 * np.sin(np.pi * np.clip(step * 1.4, 0, 1)))
-    inward = -0.25 * np.clip(step - 0.15, 0, 1) * (0.4 + 0.6 * (away / 180)) * 0.10
-    wave = style.wave * np.sin(drop / 0.018 + phase) * step
-    radial = flare + inward + wave
-    fall = anchor[None] + direction[None] * radial[..., None]
-    fall[..., 1] -= drop
-    # Columns that do not hang keep their short end; the two meet in a quick transition.
-    lower_short = grid[start:]
-    count = len(lower_short)
-    stretched = lower_short[np.minimum((step[:, 0] * count).astype(int), count - 1)]
-    weight = hanging[None, :, None]
-    return np.concatenate([upper, np.where(weight > 0.5, fall, stretched)])
+def _waved(ground: HairGround, style: HairStyle, random: np.random.Generator) -> HairGround:
+    """Waves go through all that falls, neighbours nearly in step."""
+    rows, columns = ground.polar.shape
+    step = style.length / (rows - 1 - ANCHOR_ROW)
+    fallen = np.maximum(np.arange(rows) - ANCHOR_ROW, 0)[:, None] * step
+    phase = 5 * smooth_noise(3, columns, 3, random)[1] + random.uniform(0, 2 * np.pi)
+    angle = fallen / random.uniform(0.008, 0.016) + phase
+    strength = style.wave * np.minimum(fallen / 0.05, 1) * ground.hanging
+    along = unit(np.gradient(ground.points, axis=0))
+    side = np.cross(along, ground.outward)
+    moved = side * np.sin(angle)[..., None] + ground.outward * (0.7 + 0.7 * np.cos(angle))[..., None]
+    return replace(ground, points=ground.points + moved * strength[..., None])
 
 
-def _smooth_noise(rows: int, columns: int, cells: int, random: np.random.Generator) -> np.ndarray:
-    """(rows, columns) noise of unit spread, periodic over the columns, with features a ``cells``-th of the grid
-    wide."""
-    coarse = random.normal(size=(cells + 2, 2 * cells))
-    row = np.linspace(0, cells, rows)
-    column = np.linspace(0, 2 * cells, columns, endpoint=False)
-    r0, c0 = row.astype(int), column.astype(int)
-    fr, fc = _ease(row - r0)[:, None], _ease(column - c0)[None]
-    r1, c1 = r0 + 1, (c0 + 1) % (2 * cells)
-    above = coarse[np.ix_(r0, c0)] * (1 - fc) + coarse[np.ix_(r0, c1)] * fc
-    below = coarse[np.ix_(r1, c0)] * (1 - fc) + coarse[np.ix_(r1, c1)] * fc
-    return above * (1 - fr) + below * fr
+def _flow(ground: HairGround, style: HairStyle) -> np.ndarray:
+    """(R, C, 2) unit vectors: the direction hair lies in, along rows and columns."""
+    away = np.abs(ground.azimuth)
+    front = np.clip((110 - away) / 40, 0, 1)
+    if style.flow == "tied":
+        towards = knot_place(ground, style)[0] - ground.points
+        down = unit(np.gradient(ground.points, axis=0))
+        around = unit(np.roll(ground.points, -1, axis=1) - np.roll(ground.points, 1, axis=1))
+        flow = np.stack([(towards * down).sum(-1), (towards * around).sum(-1)], axis=-1)
+        return flow / np.maximum(np.linalg.norm(flow, axis=-1, keepdims=True), 1e-9)
+    if style.flow == "back":
+        angle = np.interp(away, [0, 40, 75, 110, 150, 180], [172, 150, 108, 62, 25, 0]) * np.sign(ground.azimuth + 1e-3)
+    elif style.flow == "parting":
+        from_parting = (ground.azimuth - style.parting + 180) % 360 - 180
+        angle = 82 * np.exp(-((from_parting / 48) ** 2)) * np.tanh(from_parting / 2.5) * front
+        if style.falls:
+            # In front of where it falls, hair is combed back over or behind the ears.
+            tucked = np.clip((away - 30) / 15, 0, 1) * np.clip((style.opening + 12 - away) / 15, 0, 1)
+            tucked *= np.clip((style.opening - 60) / 15, 0, 1)
+            angle = angle * (1 - tucked) + 95 * np.sign(ground.azimuth) * tucked
+    elif style.flow == "sweep":
+        angle = 62 * np.exp(-((ground.azimuth / 75) ** 4)) * np.sign(-style.parting) * front
+    else:
+        angle = np.zeros_like(away)
+    radians = np.radians(angle) * np.ones_like(ground.polar)
+    return np.stack([np.cos(radians), np.sin(radians)], axis=-1)
 
 
-def _ease(t: np.ndarray) -> np.ndarray:
-    return t * t * (3 - 2 * t)
+def _trace(
+    ground: HairGround,
+    flow: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    length: np.ndarray,
+    turn: np.ndarray,
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Follow the flow from (N,) rows and columns over (N,) metres, always ``turn`` radians off it. Returns (N, steps)
+    rows and columns."""
+    rows, columns = ground.polar.shape
+    row_rate = flow[..., 0] / ground.row_length
+    column_rate = flow[..., 1] / ground.column_length
+    across_row, across_column = flow[..., 0] / ground.column_length, flow[..., 1] / ground.row_length
+    step = length / (steps - 1)
+    cosine, sine = np.cos(turn) * step, np.sin(turn) * step
+    row_path, column_path = np.empty((len(row), steps)), np.empty((len(row), steps))
+    row_path[:, 0], column_path[:, 0] = row, column
+    for k in range(1, steps):
+        index = np.clip(row + 0.5, 0, rows - 1).astype(np.intp), np.mod(column + 0.5, columns).astype(np.intp) % columns
+        down = cosine * row_rate[index] - sine * across_column[index]
+        around = np.clip(cosine * column_rate[index] + sine * across_row[index], -6, 6)
+        row, column = row + down, column + around
+        # Over the crown and down the other side.
+        beyond = row < 0
+        row, column = np.abs(row), np.where(beyond, column + columns / 2, column)
+        row_path[:, k], column_path[:, k] = row, column
+    return row_path, column_path
 
 
-def _mesh(grid: np.ndarray, style: HairStyle) -> ShadedMesh:
-    rows, columns = grid.shape[:2]
-    closed = np.concatenate([grid, grid[:, :1]], axis=1)  # one more column, so that u can run from 0 to 1
-    vertices = closed.reshape(-1, 3).astype(np.float32)
-    r, c = np.meshgrid(np.arange(rows - 1), np.arange(columns), indexing="ij")
-    first = (r * (columns + 1) + c).ravel()
-    down, right = first + columns + 1, first + 1
-    faces = np.concatenate([np.stack([first, down, right], 1), np.stack([right, down, down + 1], 1)]).astype(np.int32)
-    normals = vertex_normals(vertices, faces)
-    # The seam's two copies of a vertex share their normal.
-    pairs = normals.reshape(rows, columns + 1, 3).copy()
-    pairs[:, 0] = pairs[:, -1] = pairs[:, 0] + pairs[:, -1]
-    pairs[0] = pairs[0].sum(0)
-    pairs /= np.maximum(np.linalg.norm(pairs, axis=-1, keepdims=True), 1e-9)
-    strands = np.gradient(closed, axis=0)
-    length = np.linalg.norm(np.diff(closed, axis=0), axis=-1).mean(1)
-    along = np.concatenate([[0], np.cumsum(length)]) / 0.10
-    uv = np.stack(np.broadcast_arrays(np.linspace(0, 1, columns + 1)[None], along[:, None]), axis=-1)
-    tip = np.linspace(0, 1, rows)[:, None] * np.ones((1, columns + 1))
-    occlusion = np.clip(1.0 - 0.35 * np.clip(tip - 0.45, 0, 1), 0, 1)
-    if style.name in ("long", "medium"):
-        occlusion = np.clip(1.0 - 0.3 * np.clip(tip - 0.5, 0, 1), 0, 1)
-    return ShadedMesh(
-        vertices,
-        faces,
-        np.full(len(faces), Material.HAIR, dtype=np.uint8),
-        pairs.reshape(-1, 3).astype(np.float32),
-        uv.reshape(-1, 2).astype(np.float32),
-        strands.reshape(-1, 3).astype(np.float32),
-        occlusion.ravel().astype(np.float32),
+def _scatter(
+    ground: HairGround, start: np.ndarray, end: np.ndarray, number: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(number,) rows and columns spread evenly over the surface between two rows per column."""
+    rows, columns = ground.polar.shape
+    inside = (np.arange(rows)[:, None] >= start - 0.5) & (np.arange(rows)[:, None] <= end)
+    area = np.cumsum((ground.row_length * ground.column_length * inside).ravel())
+    cell = np.searchsorted(area, random.random(number) * area[-1])
+    row, column = np.divmod(cell, columns)
+    return np.minimum(row + random.random(number), end[column]), column + random.random(number)
+
+
+def _body(
+    ground: HairGround, coverage: Coverage, flow: np.ndarray, style: HairStyle, random: np.random.Generator
+) -> Strands:
+    """The hair on the head itself."""
+    number = int(np.clip(2.6 / style.width, 650, 1100)) if style.name != "afro" else 1300
+    if style.name == "buzz":
+        number = 1500
+    row, column = _scatter(ground, coverage.start, coverage.end, number, random)
+    length = style.strand * random.uniform(0.6, 1.25, number)
+    turn = np.radians(style.disorder) * random.normal(size=number)
+    steps = 9 if style.curl > 0 else 7
+    row, column = _trace(ground, flow, row, column, length, turn, steps)
+    # Hair on the head ends at the hairline, some a little beyond.
+    index = np.mod(column + 0.5, len(coverage.end)).astype(np.intp) % len(coverage.end)
+    row = np.minimum(row, coverage.end[index] + random.uniform(-0.5, 1.2, (number, 1)))
+    return _lie(ground, coverage, row, column, style, random)
+
+
+def _lie(
+    ground: HairGround,
+    coverage: Coverage,
+    row: np.ndarray,
+    column: np.ndarray,
+    style: HairStyle,
+    random: np.random.Generator,
+    lowest: float = 0.0012,
+    curled: float = 1.0,
+) -> Strands:
+    """Put clumps on paths over the ground, in layers within the hair's height."""
+    number, steps = len(row), row.shape[1]
+    along = np.linspace(0, 1, steps)
+    values = ground.at(coverage.table, row, column)
+    outward = values[..., 3:6]
+    layer = random.random(number)
+    rise = np.minimum(0.55 + 1.5 * along, 1.0)
+    height = values[..., 6] * (0.62 + 0.5 * layer[:, None]) * rise
+    lift = style.lift * np.abs(random.normal(size=number))[:, None] * along**2
+    points = (
+        ground.at(ground.points, row, column) + outward * (height + lowest * (1 + layer[:, None]) + lift)[..., None]
     )
+    if style.curl > 0 and curled > 0:
+        wavelength = style.curl_wave * random.uniform(0.75, 1.3, number)
+        phase = random.uniform(0, 2 * np.pi, number)
+        points = curl(
+            points,
+            outward,
+            curled * style.curl * np.minimum(0.35 + along, 1.0) * np.ones((number, 1)),
+            wavelength,
+            phase,
+        )
+    return Strands(
+        points,
+        outward,
+        style.width * random.uniform(0.5, 1.3, number),
+        0.62 + 0.38 * layer,
+        np.ones((number, steps, 3)),
+        np.radians(28) * random.normal(size=number) * (2 if style.name in ("messy", "curly", "afro") else 1),
+    )
+
+
+def _edge(
+    ground: HairGround, coverage: Coverage, flow: np.ndarray, style: HairStyle, random: np.random.Generator
+) -> Strands:
+    """Short fine hair along the hairline, so that it is no sharp line."""
+    number = 320
+    columns = len(coverage.end)
+    column = random.uniform(0, columns, number)
+    end = coverage.end[column.astype(np.intp)]
+    row = end + random.uniform(-2.2, 0.6, number)
+    length = random.uniform(0.004, 0.016, number) * (0.5 if style.name == "buzz" else 1)
+    turn = 0.5 * random.normal(size=number)
+    row, column = _trace(ground, flow, row, column, length, turn, 4)
+    strands = _lie(ground, coverage, row, column, style, random, lowest=0.0006, curled=0.3)
+    return replace(strands, width=random.uniform(0.0005, 0.0014, number))
+
+
+def _bangs(ground: HairGround, coverage: Coverage, style: HairStyle, random: np.random.Generator) -> Strands:
+    """Hair over the forehead, combed straight down or to a side."""
+    number = 300
+    column = random.normal(0, 9.0, number).clip(-15, 15)
+    index = np.mod(column, len(coverage.end)).astype(np.intp)
+    steps = 9
+    along = np.linspace(0, 1, steps)
+    reach = style.fringe / 150 * 45 * random.uniform(0.75, 1.15, number)
+    start = coverage.end[index] - random.uniform(1, 9, number)
+    row = start[:, None] + (coverage.end[index] + reach - start)[:, None] * along
+    slant = np.radians(style.fringe_sweep + 0.4 * style.disorder * random.normal(size=number))
+    shift = np.tan(np.clip(slant, -1.2, 1.2))[:, None] * (row - start[:, None]) * 0.9
+    strands = _lie(ground, coverage, row, column[:, None] + shift * along, style, random, lowest=0.0035)
+    arch = (0.004 + 0.35 * style.volume_top) * np.sin(np.pi * np.clip(along * 1.05, 0, 1))
+    return replace(
+        strands,
+        points=strands.points + strands.outward * arch[:, None],
+        width=1.25 * strands.width,
+    )
+
+
+def _falling(ground: HairGround, coverage: Coverage, style: HairStyle, random: np.random.Generator) -> Strands:
+    """Hair that falls from the sides and the back."""
+    rows = len(ground.polar)
+    hanging = np.flatnonzero(ground.hanging)
+    number = int(np.clip(1.9 / style.width, 420, 650))
+    # Twice as dense at the front edges, where it frames the face.
+    share = random.beta(0.75, 0.75, number)
+    column = hanging[0] + share * (hanging[-1] - hanging[0])
+    steps = 14 if style.curl > 0 else 11
+    along = np.linspace(0, 1, steps)
+    start = ANCHOR_ROW + random.triangular(-7, -2, 14, number)
+    end = (rows - 1.1) * (1 - 0.5 * style.layers * random.random(number) ** 1.5)
+    row = start[:, None] + np.maximum(end - start, 3)[:, None] * along
+    wander = np.cumsum(random.normal(0, 0.18, (number, steps)), axis=1) * (1 + style.disorder / 10)
+    column = np.clip(column[:, None] + wander, hanging[0], hanging[-1])
+    strands = _lie(ground, coverage, row, column, style, random, lowest=0.002)
+    return replace(strands, width=1.15 * strands.width)
+
+
+def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator) -> Strands:
+    """Single hairs that leave the clumps, mostly seen against the background."""
+    body = groups[0]
+    chosen = random.integers(0, len(body.points), 70)
+    steps = body.points.shape[1]
+    along = np.linspace(0, 1, steps)
+    reach = min(0.15 * style.strand, 0.007)
+    away = np.abs(random.normal(0, reach, 70))[:, None] * along**1.5
+    points = body.points[chosen] + body.outward[chosen] * away[..., None]
+    points = points + np.cumsum(random.normal(0, 0.08 * reach, points.shape), axis=1)
+    return Strands(
+        points,
+        body.outward[chosen],
+        np.full(70, WISP_WIDTH),
+        np.ones(70),
+        np.ones((70, steps, 3)),
+        random.uniform(0, np.pi, 70),
+    )
+
+
+def _coloured(strands: Strands, tones: HairTones, colour: np.ndarray, random: np.random.Generator) -> Strands:
+    number, steps = len(strands.points), strands.points.shape[1]
+    gain = np.exp(tones.spread * random.normal(size=number))
+    gain = np.where(random.random(number) < tones.highlights, gain * tones.highlight_gain, gain)
+    along = np.linspace(0, 1, steps)
+    tint = gain[:, None, None] * (1 + (tones.tips - 1) * along**2)[:, None] * np.ones(3)
+    # A clump holds coloured and grey hairs; its tone lies between.
+    grey = np.clip(tones.grey * random.uniform(0.2, 2.0, number), 0, 1)[:, None, None]
+    tint = tint + grey * (GREY / np.maximum(colour, 1e-3) - 1)
+    return replace(strands, tint=tint)

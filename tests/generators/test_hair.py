@@ -1,0 +1,129 @@
+"""Hair of every style: sound meshes that cover what they should, the same every time."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from synthforge_hf.generators.graphics.expression import sample_pose
+from synthforge_hf.generators.graphics.hair import Hair, grow_hair
+from synthforge_hf.generators.graphics.hair_styles import HairStyle, sample_cut, sample_hair_style
+from synthforge_hf.generators.graphics.identity import sample_identity
+from synthforge_hf.generators.graphics.settings import HeadSettings
+from synthforge_hf.heads.anny import load_anny_head
+from synthforge_hf.heads.base import HeadCoefficients
+from synthforge_hf.rendering.mesh import vertex_normals
+from synthforge_hf.rendering.shading import Material, ShadedMesh
+
+CUTS = ("buzz", "short", "messy", "swept back", "curly", "afro", "bob", "long", "wavy", "bun", "ponytail")
+COLOUR = np.array([0.05, 0.03, 0.02])
+
+
+@cache
+def person(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    head = load_anny_head()
+    random = np.random.default_rng(seed)
+    identity = sample_identity(head, HeadSettings(), random)
+    expression = np.zeros(len(head.expression_names), dtype=np.float32)
+    vertices = head.vertices(HeadCoefficients(identity, expression, sample_pose(head, HeadSettings(), random)))
+    return vertices, vertex_normals(vertices, head.faces)
+
+
+def grown(style: HairStyle, seed: int) -> Hair:
+    hair = grow_hair(load_anny_head(), *person(seed), style, COLOUR, np.random.default_rng(seed))
+    assert hair is not None
+    return hair
+
+
+def check_mesh(mesh: ShadedMesh) -> None:
+    number = len(mesh.vertices)
+    assert mesh.faces.dtype == np.int32 and mesh.faces.min() >= 0 and mesh.faces.max() < number
+    assert (mesh.materials == Material.HAIR).all() and len(mesh.materials) == len(mesh.faces)
+    for values in (mesh.vertices, mesh.normals, mesh.uv, mesh.directions, mesh.occlusion, mesh.colours):
+        assert values.dtype == np.float32 and len(values) == number and np.isfinite(values).all()
+    assert np.abs(np.linalg.norm(mesh.normals, axis=1) - 1).max() < 0.05
+    assert mesh.occlusion.min() >= 0 and mesh.occlusion.max() <= 1
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_every_cut_gives_sound_meshes_near_the_head(cut: str) -> None:
+    for seed in range(3):
+        hair = grown(sample_cut(cut, np.random.default_rng(seed)), seed)
+        check_mesh(hair.mesh)
+        check_mesh(hair.wisps)
+        crown = person(seed)[0][:, 1].max()
+        assert hair.mesh.vertices[:, 1].max() > crown - 0.01
+        assert np.linalg.norm(hair.mesh.vertices - person(seed)[0].mean(0), axis=1).max() < 0.6
+
+
+def test_nobody_grows_hair_on_a_bald_head() -> None:
+    assert grow_hair(load_anny_head(), *person(0), HairStyle("bald"), COLOUR, np.random.default_rng(0)) is None
+
+
+def test_long_hair_falls_past_the_chin_and_stays_outside_the_body() -> None:
+    head = load_anny_head()
+    for seed in range(3):
+        vertices, normals = person(seed)
+        style = sample_cut("long", np.random.default_rng(seed))
+        hair = grown(style, seed).mesh.vertices
+        chin = vertices[head.landmark_model.triangles[8]].mean(0)
+        assert hair[:, 1].min() < chin[1] - 0.03
+        skin = np.unique(head.faces[head.parts == head.part_names.index("skin")])
+        chosen = hair[hair[:, 1] < chin[1]][::37]
+        nearest = skin[((chosen[:, None] - vertices[skin]) ** 2).sum(-1).argmin(1)]
+        depth = np.einsum("na,na->n", chosen - vertices[nearest], normals[nearest])
+        assert np.mean(depth < -0.010) < 0.05
+
+
+def test_short_hair_leaves_the_brows_free() -> None:
+    head = load_anny_head()
+    vertices, _ = person(1)
+    hair = grown(HairStyle("short", flow="sweep", parting=20.0), 1).mesh.vertices
+    brow = vertices[head.landmark_model.triangles[19]].mean(0)
+    front = hair[(np.abs(hair[:, 0]) < 0.03) & (hair[:, 2] > brow[2] - 0.05)]
+    assert len(front) and front[:, 1].min() > brow[1] + 0.005
+
+
+def test_bangs_reach_further_down_than_no_bangs() -> None:
+    plain, bangs = (grown(HairStyle("short", fringe=reach), 2).mesh.vertices for reach in (0.0, 12.0))
+
+    def lowest_over_forehead(points: np.ndarray) -> float:
+        return float(points[(np.abs(points[:, 0]) < 0.02) & (points[:, 2] > -0.02), 1].min())
+
+    assert lowest_over_forehead(bangs) < lowest_over_forehead(plain) - 0.01
+
+
+def test_a_hat_moves_the_hair_it_is_asked_to() -> None:
+    def press(points: np.ndarray) -> np.ndarray:
+        return np.minimum(points, np.array([np.inf, 0.05, np.inf]))
+
+    head, style = load_anny_head(), HairStyle("short")
+    free = grown(style, 0)
+    hair = grow_hair(head, *person(0), style, COLOUR, np.random.default_rng(0), tuck=press)
+    assert hair is not None
+    for before, after in ((free.mesh, hair.mesh), (free.wisps, hair.wisps)):
+        assert before.vertices[:, 1].max() > 0.06 and after.vertices[:, 1].max() <= np.float32(0.05)
+        assert np.array_equal(press(before.vertices).astype(np.float32), after.vertices)
+        assert np.array_equal(before.faces, after.faces)
+
+
+def test_the_same_random_numbers_grow_the_same_hair() -> None:
+    style = sample_cut("wavy", np.random.default_rng(0))
+    first, second = grown(style, 1), grown(style, 1)
+    assert first.mesh.vertices.tobytes() == second.mesh.vertices.tobytes()
+    assert first.wisps.colours.tobytes() == second.wisps.colours.tobytes()
+
+
+def test_shares_are_those_asked_for() -> None:
+    random = np.random.default_rng(0)
+
+    def names(gender: float, age: float, bald: float, long: float) -> list[str]:
+        return [sample_hair_style(gender, age, bald, long, random).name for _ in range(300)]
+
+    assert set(names(0.0, 0.02, 0.1, 0.4)) == {"bald"}
+    assert "bald" not in names(0.0, 0.7, 0.5, 0.4)
+    assert np.mean(np.array(names(1.0, 0.7, 0.25, 0.4)) == "bald") == pytest.approx(0.5, abs=0.1)
+    hanging = ("bob", "long", "wavy", "bun", "ponytail")
+    assert np.isin(names(0.0, 0.5, 0.0, 0.4), hanging).mean() == pytest.approx(0.7, abs=0.1)
+    assert np.isin(names(1.0, 0.4, 0.0, 0.4), hanging).mean() == pytest.approx(0.1, abs=0.06)
+    assert not np.isin(names(0.0, 0.5, 0.0, 0.0), hanging).any()
