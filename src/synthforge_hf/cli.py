@@ -198,7 +198,7 @@ def predict(
 
 @app.command()
 def evaluate(
-    benchmark: Annotated[str, typer.Option(help="300w, celebamask-hq or synthforge.", show_default=False)],
+    benchmark: Annotated[str, typer.Option(help="300w, lapa, celebamask-hq or synthforge.", show_default=False)],
     data: Annotated[Path, typer.Option(help="Folder of the benchmark, as its authors ship it.", show_default=False)],
     model: Model = "mini",
     subset: Annotated[
@@ -217,6 +217,12 @@ def evaluate(
     batch_size: BatchSize = 32,
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the box noise.")] = 0,
+    train_share: Annotated[
+        float | None, typer.Option(help="Only photos that finetune.py with this share does not train on.")
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(metavar="paper", help="Print the result beside the paper's published figures.")
+    ] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -224,8 +230,10 @@ def evaluate(
 
     The protocol (subset, boxes, crop, classes) is named in the result.
     """
-    from synthforge_hf.evaluation import evaluate
+    from synthforge_hf.evaluation import check_has_table, evaluate, print_paper_table
 
+    if table is not None:
+        check_has_table(benchmark, table)
     result = evaluate(
         model,
         benchmark,
@@ -240,6 +248,7 @@ def evaluate(
         batch_size=batch_size,
         limit=limit,
         seed=seed,
+        train_share=train_share,
         device=device,
         quiet=not sys.stderr.isatty(),
     )
@@ -247,6 +256,8 @@ def evaluate(
         _show(result.to_dict(), "", True)
     else:
         result.print()
+        if table is not None:
+            print_paper_table(result, subset)
         print(f"{output} and {output.with_suffix('.csv')}")
 
 
@@ -339,6 +350,29 @@ def convert_flame(
     text = (
         f"FLAME {converted.edition}, {converted.num_vertices} vertices, {converted.num_faces} triangles, in "
         f"{converted.folder}\nLicence: {converted.license}; its terms hold for what you make with it"
+    )
+    _show(vars(converted), text, as_json)
+
+
+@convert.command("next3d")
+def convert_next3d(
+    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The published .pkl file.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.", show_default=False)],
+    planes: Annotated[
+        str, typer.Option(help="Where the mesh is drawn: front (SynthForge's generator) or all (the original).")
+    ] = "front",
+    as_json: AsJson = False,
+) -> None:
+    """Convert a Next3D checkpoint.
+
+    Tensors and constructor arguments are read; the code in the file is not.
+    """
+    from synthforge_hf.generators.next3d.conversion import convert_next3d
+
+    converted = convert_next3d(source, out, planes)
+    text = (
+        f"Next3D, {converted.parameters / 1e6:.1f} million parameters, in {converted.folder}\n"
+        "Licence: the checkpoint's; its terms hold for what you make with it"
     )
     _show(vars(converted), text, as_json)
 

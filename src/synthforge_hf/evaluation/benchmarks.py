@@ -6,11 +6,12 @@ from typing import Any
 from synthforge_hf.errors import UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
 from synthforge_hf.evaluation.celebamask_hq import evaluate_celebamask_hq
+from synthforge_hf.evaluation.lapa import evaluate_lapa
 from synthforge_hf.evaluation.report import EvaluationResult
 from synthforge_hf.evaluation.synthetic import evaluate_synthetic
 from synthforge_hf.evaluation.three_hundred_w import evaluate_300w
 
-BENCHMARKS = ("300w", "celebamask-hq", "synthforge")
+BENCHMARKS = ("300w", "lapa", "celebamask-hq", "synthforge")
 
 
 def evaluate(
@@ -28,6 +29,7 @@ def evaluate(
     batch_size: int = 32,
     limit: int | None = None,
     seed: int = 0,
+    train_share: float | None = None,
     device: str = "auto",
     quiet: bool = True,
 ) -> EvaluationResult:
@@ -36,11 +38,13 @@ def evaluate(
 
     model: the name of an embedded checkpoint, a folder, a Hub repository, or a loaded ``FaceAnalyser`` (whose own
         options then hold).
-    benchmark: "300w", "celebamask-hq" or "synthforge". data: its folder.
-    subset: "common", "challenge", "full" or a folder of 300-W; a partition of CelebAMask-HQ; a split of our own data
-        sets (default "validation").
+    benchmark: "300w", "lapa", "celebamask-hq" or "synthforge". data: its folder.
+    subset: "common", "challenge", "full" or a folder of 300-W; a partition of LaPa (default "test") or CelebAMask-HQ; a
+        split of our own data sets (default "validation").
     boxes, box_noise, seed: 300-W only, see ``evaluate_300w``. crop: CelebAMask-HQ only, see ``evaluate_celebamask_hq``.
     flip_test: average with the mirrored crop. refine: crop a second time around the first landmarks.
+    train_share: only the photos outside this training share, on which label fine-tuning with the same share has not
+        trained; not for our own data sets, which have a split of their own.
     limit: only the first images. quiet: no progress bar.
 
     Raises UsageError for a wrong request and SynthForgeError for data or models that cannot be read.
@@ -53,12 +57,22 @@ def evaluate(
     if not isinstance(analyser, FaceAnalyser):
         analyser = FaceAnalyser.load(analyser, device, flip_test=flip_test, refine=refine, batch_size=batch_size)
     options: dict[str, Any] = {"limit": limit, "quiet": quiet}
+    if benchmark == "synthforge":
+        if train_share is not None:
+            raise UsageError("our own data sets have a validation split: name a subset instead of a training share")
+        result = evaluate_synthetic(analyser, data, subset, **options)
+        return _saved(result, output)
+    options["train_share"] = train_share
     if benchmark == "300w":
         result = evaluate_300w(analyser, data, subset, boxes=boxes, box_noise=box_noise, seed=seed, **options)
-    elif benchmark == "celebamask-hq":
-        result = evaluate_celebamask_hq(analyser, data, subset, crop=crop, **options)
+    elif benchmark == "lapa":
+        result = evaluate_lapa(analyser, data, subset, **options)
     else:
-        result = evaluate_synthetic(analyser, data, subset, **options)
+        result = evaluate_celebamask_hq(analyser, data, subset, crop=crop, **options)
+    return _saved(result, output)
+
+
+def _saved(result: EvaluationResult, output: str | Path | None) -> EvaluationResult:
     if output is not None:
         result.save(output)
     return result

@@ -12,6 +12,7 @@ import numpy as np
 from rich.progress import track
 
 from synthforge_hf.annotation.face_box import box_iou, face_box
+from synthforge_hf.data.name_split import check_share, in_training_share
 from synthforge_hf.data.public.three_hundred_w import read_300w
 from synthforge_hf.errors import UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
@@ -32,6 +33,7 @@ def evaluate_300w(
     boxes: str = "ground-truth",
     box_noise: float = 0.0,
     seed: int = 0,
+    train_share: float | None = None,
     limit: int | None = None,
     quiet: bool = True,
 ) -> EvaluationResult:
@@ -39,7 +41,8 @@ def evaluate_300w(
 
     box_noise: standard deviation of the box's displacement in x and y, relative to its larger side, and of the log of
     its size.
-    seed: of that noise. limit: only the first photos. quiet: no progress bar.
+    seed: of that noise. train_share: only the photos that are not in this share by the hash of their names.
+    limit: only the first photos. quiet: no progress bar.
     Raises UsageError for a model without 68 points, unknown ``boxes`` or a folder that is not 300-W.
     """
     if analyser.model.config.num_landmarks != 68:
@@ -48,7 +51,11 @@ def evaluate_300w(
         raise UsageError(f"boxes are '{boxes}': they must be ground-truth or detector")
     if box_noise < 0:
         raise UsageError(f"box noise is {box_noise}: it must not be negative")
-    samples = read_300w(directory, subset)[:limit]
+    samples = read_300w(directory, subset)
+    if train_share is not None:
+        check_share(train_share)
+        samples = [sample for sample in samples if not in_training_share(sample[0].stem, train_share)]
+    samples = samples[:limit]
     truth = np.stack([landmarks for _, landmarks in samples])
     chosen = face_box(truth)
     detector = load_face_detector() if boxes == "detector" else None
@@ -73,7 +80,7 @@ def evaluate_300w(
     missed = int((~np.isfinite(errors["nme_interocular"])).sum())
     return EvaluationResult(
         benchmark="300w",
-        protocol=_protocol(analyser, subset, boxes, box_noise, limit, missed),
+        protocol=_protocol(analyser, subset, boxes, box_noise, train_share, limit, missed),
         model=analyser.name,
         num_images=len(samples),
         metrics=summarise_landmark_errors(errors),
@@ -82,10 +89,18 @@ def evaluate_300w(
 
 
 def _protocol(
-    analyser: FaceAnalyser, subset: str | None, boxes: str, box_noise: float, limit: int | None, missed: int
+    analyser: FaceAnalyser,
+    subset: str | None,
+    boxes: str,
+    box_noise: float,
+    train_share: float | None,
+    limit: int | None,
+    missed: int,
 ) -> str:
     parts = [
-        f"subset {subset or 'all photos'}" + (f", first {limit}" if limit else ""),
+        f"subset {subset or 'all photos'}"
+        + (f", outside the training share {train_share:g}" if train_share else "")
+        + (f", first {limit}" if limit else ""),
         "68 points, normalised by the outer eye corners (36, 45)",
         f"{boxes} boxes"
         + (f" ({missed} faces not found: failures, left out of the means)" if boxes == "detector" else ""),
