@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Subset
 
-from synthforge_hf.models.label_finetuning.modeling_label_finetuning import SynthForgeForLabelFinetuning
+from synthforge_hf.models.label_finetuning.modeling_label_finetuning import (
+    LandmarkLabelNetwork,
+    SynthForgeForLabelFinetuning,
+    normalised_shape,
+)
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
@@ -20,17 +25,14 @@ from synthforge_hf.training.stage_one import found_in
 MARGIN = 1.75
 """Side of the windows over that of the crop."""
 
-MATCHED_SAMPLES = 200
-"""From how many samples the backbone's nearest landmarks are found."""
+COMPARED_SAMPLES = 2000
+"""From at most how many samples the relation between the backbone's landmarks and the labelled ones is found."""
+
+RIDGES = tuple(10.0**power for power in range(-5, 2))
+"""Strengths of regularisation that are tried for the shape correction."""
 
 
-def found_in_labels(
-    windows: Any,
-    settings: FinetuningSettings,
-    backbone: SynthForgeModel,
-    processor: SynthForgeImageProcessor,
-    class_names: tuple[str, ...] | None,
-) -> dict[str, Any]:
+def found_in_labels(windows: Any, settings: FinetuningSettings, class_names: tuple[str, ...] | None) -> dict[str, Any]:
     """Return the fields of ``SynthForgeForLabelFinetuningConfig`` that follow from the training windows."""
     found = found_in(windows)
     if "segmentation" in settings.tasks:
@@ -39,8 +41,6 @@ def found_in_labels(
         found["label2id"] = {name: number for number, name in enumerate(names)}
     if "landmarks" in settings.tasks:
         found["mirrored_landmarks"] = settings.mirrored_landmarks
-        if found["num_landmarks"] != backbone.config.num_landmarks:
-            found["nearest_landmarks"] = nearest_landmarks(windows, backbone, processor)
     return found
 
 
@@ -68,20 +68,68 @@ def crop_maker(
 
 
 @torch.no_grad()
-def nearest_landmarks(windows: Any, backbone: SynthForgeModel, processor: SynthForgeImageProcessor) -> tuple[int, ...]:
-    """Return, for each labelled point, the backbone's landmark that lies nearest to it on average over the samples."""
+def compare_landmarks(
+    windows: Any, backbone: SynthForgeModel, processor: SynthForgeImageProcessor
+) -> tuple[Tensor, Tensor]:
+    """Return the backbone's (N, P', 2) and the labelled (N, P, 2) landmarks of nominal crops, in [0, 1] of the crop."""
     config = backbone.config
     crops = CropMaker(
         AugmentationSettings(), config.image_size, config.grid_size, MARGIN, processor.image_mean, processor.image_std
     )
-    total: Tensor | None = None
-    for index in np.linspace(0, len(windows) - 1, min(MATCHED_SAMPLES, len(windows))).astype(int).tolist():
-        window = {name: torch.from_numpy(np.asarray(windows[index][name]))[None] for name in ("image", "landmarks")}
-        crop = crops.nominal(window)
-        distances = torch.cdist(crop["landmarks"], backbone(crop["pixel_values"]).landmarks)[0].nan_to_num(nan=1.0)
-        total = distances if total is None else total + distances
-    assert total is not None
-    return tuple(total.argmin(dim=1).tolist())
+    device = next(backbone.parameters()).device
+    chosen = np.linspace(0, len(windows) - 1, min(COMPARED_SAMPLES, len(windows))).astype(int)
+    seen, labelled = [], []
+    for batch in DataLoader(Subset(windows, chosen.tolist()), batch_size=16):
+        crop = crops.nominal({name: batch[name] for name in ("image", "landmarks")})
+        seen.append(backbone(crop["pixel_values"].to(device)).landmarks.cpu())
+        labelled.append(crop["landmarks"])
+    return torch.cat(seen), torch.cat(labelled)
+
+
+def nearest_landmarks(seen: Tensor, labelled: Tensor) -> tuple[int, ...]:
+    """Return, for each labelled point, the seen landmark that lies nearest to it on average.
+
+    seen: (N, P', 2), labelled: (N, P, 2), NaN where missing.
+    """
+    return tuple(torch.cdist(labelled, seen).nanmean(dim=0).nan_to_num(nan=0.0).argmin(dim=1).tolist())
+
+
+@torch.no_grad()
+def fit_shape_correction(network: LandmarkLabelNetwork, seen: Tensor, labelled: Tensor) -> None:
+    """Set the shape correction to the ridge regression of the labelled landmarks on the seen ones.
+
+    Its strength is the one with the smallest leave-one-out error. A point that is labelled nowhere is not moved.
+    """
+    correction, nearest = network.shape_correction, network.nearest
+    if correction is None or nearest is None:
+        return
+    shape, size = normalised_shape(seen.double())
+    wanted = ((labelled.double() - seen[:, nearest].double()) / size).flatten(1)
+    inputs = shape.flatten(1)
+    # Outputs that are known in the same samples are solved for together.
+    patterns, members = wanted.isfinite().unique(dim=1, return_inverse=True)
+    for number, known in enumerate(patterns.unbind(dim=1)):
+        if known.sum() > 1:
+            outputs = members == number
+            weight, bias = ridge_regression(inputs[known], wanted[known][:, outputs])
+            correction.linear.weight[outputs], correction.linear.bias[outputs] = weight.float(), bias.float()
+
+
+def ridge_regression(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight (M, K) and bias (M,) of outputs (N, M) on inputs (N, K), float64."""
+    input_mean, output_mean = inputs.mean(dim=0), outputs.mean(dim=0)
+    left, singular, right = torch.linalg.svd(inputs - input_mean, full_matrices=False)
+    centred = outputs - output_mean
+    best, weight = float("inf"), torch.zeros(outputs.shape[1], inputs.shape[1], dtype=inputs.dtype)
+    for strength in RIDGES:
+        shrink = singular.square() / (singular.square() + strength * len(inputs))
+        fitted = left @ (shrink[:, None] * (left.T @ centred))
+        leverage = (left.square() @ shrink + 1 / len(inputs)).clamp(max=0.999)
+        error = ((centred - fitted) / (1 - leverage)[:, None]).square().mean().item()
+        if error < best:
+            best, inverse = error, (shrink / singular.clamp(min=1e-12))[:, None]
+            weight = (right.T @ (inverse * (left.T @ centred))).T
+    return weight, output_mean - weight @ input_mean
 
 
 def _count_classes(windows: Any) -> int:

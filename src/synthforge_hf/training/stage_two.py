@@ -22,7 +22,14 @@ from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.augmentation import CropMaker
 from synthforge_hf.training.finetuning_card import write_finetuning_card
 from synthforge_hf.training.finetuning_settings import FinetuningSettings
-from synthforge_hf.training.label_discovery import MARGIN, crop_maker, found_in_labels
+from synthforge_hf.training.label_discovery import (
+    MARGIN,
+    compare_landmarks,
+    crop_maker,
+    fit_shape_correction,
+    found_in_labels,
+    nearest_landmarks,
+)
 from synthforge_hf.training.label_windows import FaceFinder, LabelWindows
 from synthforge_hf.training.loop import TrainingLoop
 from synthforge_hf.training.own_labels import open_labels
@@ -50,7 +57,12 @@ def finetune_labels(
     train, validation, class_names = _open_windows(dataset, settings, accelerator, backbone, processor)
 
     torch.manual_seed(settings.seed)
-    found = found_in_labels(train, settings, backbone, processor, class_names)
+    found = found_in_labels(train, settings, class_names)
+    compared = None
+    if "landmarks" in settings.tasks:
+        compared = compare_landmarks(train, backbone.to(accelerator.device), processor)
+        if found["num_landmarks"] != backbone.config.num_landmarks:
+            found["nearest_landmarks"] = nearest_landmarks(*compared)
     try:
         network = SynthForgeForLabelFinetuning.from_backbone(
             backbone, settings.tasks, use_features=settings.use_features, **(found | settings.network)
@@ -59,6 +71,8 @@ def finetune_labels(
         raise
     except Exception as error:  # huggingface_hub's strict dataclasses raise their own kinds
         raise UsageError(f"network: {' '.join(str(error).split())}") from error
+    if compared is not None and network.landmark_network is not None:
+        fit_shape_correction(network.landmark_network, *compared)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     processor.depth_focal = network.config.depth_focal  # type: ignore[assignment]
     crops = crop_maker(settings.augmentation, network, processor)

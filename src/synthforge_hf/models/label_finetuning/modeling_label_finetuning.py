@@ -29,21 +29,40 @@ class Correction(nn.Conv2d):
     """1x1 convolution that starts at zero, so that training starts at the backbone's own prediction."""
 
 
+class ShapeCorrection(nn.Module):
+    """Where the points of one scheme lie, as a linear function of all points of another."""
+
+    def __init__(self, known: int, points: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * known, 2 * points)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Map (B, P', 2) landmarks to (B, P, 2) displacements in the same frame."""
+        shape, size = normalised_shape(points)
+        return self.linear(shape.flatten(1)).unflatten(1, (-1, 2)) * size
+
+
+def normalised_shape(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (B, P, 2) points around their centre in units of their size, and the (B, 1, 1) size: the mean distance
+    from the centre."""
+    centred = points - points.mean(dim=1, keepdim=True)
+    size = centred.norm(dim=-1).mean(dim=1)[:, None, None]
+    return centred / size, size
+
+
 class LandmarkLabelNetwork(nn.Module):
     """Stacked hourglasses on the backbone's heatmaps; each stack corrects the heatmap of the point it starts from."""
 
     def __init__(self, config: SynthForgeForLabelFinetuningConfig) -> None:
         super().__init__()
-        channels, points, stacks = (
-            config.landmark_channels or 0,
-            config.num_landmarks or 0,
-            config.hourglass_stacks or 0,
-        )
+        channels, points, stacks = config.landmark_channels, config.num_landmarks, config.hourglass_stacks
         known = config.backbone.num_landmarks
         nearest = config.nearest_landmarks
         if nearest is None and points == known:
             nearest = tuple(range(known))
         self.nearest = None if nearest is None else list(nearest)
+        corrects = config.shape_correction and self.nearest is not None
+        self.shape_correction = ShapeCorrection(known, points) if corrects else None
         inputs = known + (config.backbone.feature_channels if config.use_features else 0)
         self.stem = ConvNormAct(inputs, channels)
         self.hourglasses = nn.ModuleList(Hourglass(channels, config.hourglass_levels) for _ in range(stacks))
@@ -53,10 +72,11 @@ class LandmarkLabelNetwork(nn.Module):
         self.merge_readouts = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
         self.merge_heatmaps = nn.ModuleList(nn.Conv2d(points, channels, 1) for _ in range(stacks - 1))
 
-    def forward(self, heatmaps: Tensor, features: Tensor | None) -> list[Tensor]:
+    def forward(self, landmarks: Tensor, heatmaps: Tensor, features: Tensor | None) -> list[Tensor]:
         """Return one (B, P, h, w) tensor of heatmap logits per stack.
 
-        heatmaps: (B, P', h, w) of the backbone, each summing to 1. features: (B, F, H', W'), or None.
+        landmarks: (B, P', 2), heatmaps: (B, P', h, w), each summing to 1, features: (B, F, H', W') or None: of the
+        backbone.
         """
         # Divided by its peak a heatmap shows its shape; as probabilities, sharp and spread ones differ by magnitudes.
         inputs = heatmaps / heatmaps.amax(dim=(2, 3), keepdim=True)
@@ -64,6 +84,8 @@ class LandmarkLabelNetwork(nn.Module):
             shrunk = functional.interpolate(features.float(), size=heatmaps.shape[-2:], mode="area")
             inputs = torch.cat([inputs, shrunk], dim=1)
         start = None if self.nearest is None else heatmaps[:, self.nearest].log()
+        if start is not None and self.shape_correction is not None:
+            start = moved(start, self.shape_correction(landmarks))
         x = self.stem(inputs)
         logits: list[Tensor] = []
         for stack, hourglass in enumerate(self.hourglasses):
@@ -112,7 +134,10 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, Correction):
+        if isinstance(module, ShapeCorrection):
+            init.zeros_(module.linear.weight)
+            init.zeros_(module.linear.bias)
+        elif isinstance(module, Correction):
             init.zeros_(module.weight)
             init.zeros_(module.bias)  # type: ignore[arg-type]
         else:
@@ -147,7 +172,9 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
             seen: SynthForgeOutput = self.backbone(pixel_values)
         features = seen.features if self.config.use_features else None
         heatmap_logits = (
-            [] if self.landmark_network is None else self.landmark_network(seen.landmark_heatmaps, features)
+            []
+            if self.landmark_network is None
+            else self.landmark_network(seen.landmarks, seen.landmark_heatmaps, features)
         )
         segmentation_logits, raw_depth = seen.segmentation_logits, None
         if self.segmentation_network is not None:
@@ -176,6 +203,17 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
                 backbone_landmark_heatmaps=seen.landmark_heatmaps,
             )
         return output if return_dict is not False else output.to_tuple()
+
+
+def moved(maps: Tensor, displacements: Tensor) -> Tensor:
+    """Move each of (B, P, h, w) maps by its (B, P, 2) displacement in sides of the map; edges are continued outside."""
+    height, width = maps.shape[-2:]
+    shift = displacements.reshape(-1, 2, 1)
+    identity = torch.eye(2, device=maps.device, dtype=shift.dtype).expand(len(shift), 2, 2)
+    # Positions of the grid run from -1 to 1, and say where each cell of the result is read.
+    grid = functional.affine_grid(torch.cat([identity, -2 * shift], dim=2), [len(shift), 1, height, width], False)
+    flat = maps.reshape(-1, 1, height, width)
+    return functional.grid_sample(flat, grid, padding_mode="border", align_corners=False).view_as(maps)
 
 
 def _beside(prediction: Tensor, features: Tensor | None) -> Tensor:
