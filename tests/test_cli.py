@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import synthforge_hf
 from synthforge_hf.cli import run
@@ -99,6 +100,10 @@ def test_no_command_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "faces", "--num-samples", "4", "--frames", "4"], 2, "--frames"),
         (["verify", "absent"], 2, "absent"),
         (["preview", "absent"], 1, "absent"),
+        (["preview"], 2, "--recipe"),
+        (["preview", "absent", "--recipe", "faces"], 2, "either OUT"),
+        (["preview", "--recipe", "papers"], 2, "papers"),
+        (["generate", "faces", "--num-samples", "4", "--backgrounds", "absent/pictures/folder"], 2, "absent/pictures"),
         (["evaluate", "mini", "--benchmark", "300w"], 2, "--data"),
         (["evaluate", "mini", "--benchmark", "400w", "--data", "."], 2, "400w"),
         (["evaluate", "mini", "--benchmark", "300w", "--data", "absent"], 2, "absent"),
@@ -144,6 +149,14 @@ def test_generate_verify_preview_as_json(toy_recipe: Path, tmp_path: Path, capsy
     assert json.loads(capsys.readouterr().out) == {"out": str(out), "sound": True, "problems": []}
     assert run(["preview", str(out), "--num", "2", "--out", str(tmp_path / "sheet.png"), "--json"]) == 0
     assert Path(json.loads(capsys.readouterr().out)["preview"]).stat().st_size > 0
+
+
+def test_preview_of_a_recipe(toy_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet = tmp_path / "sheet.png"
+    assert run(["preview", "--recipe", str(toy_recipe), "--num", "3", "--out", str(sheet)]) == 0
+    assert capsys.readouterr().out == f"{sheet}\n"
+    with Image.open(sheet) as picture:
+        assert picture.width > picture.height == 192
 
 
 def test_verify_lists_what_is_wrong_and_generate_mends_it(

@@ -5,8 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from PIL import Image
 
-from synthforge_hf.data.recipes import Recipe, load_recipe, recipe_from_mapping, recipe_names
+from synthforge_hf.data.recipes import (
+    DEFAULT_RECIPE,
+    Recipe,
+    load_recipe,
+    pin_backgrounds,
+    recipe_from_mapping,
+    recipe_names,
+)
 from synthforge_hf.data.strict_yaml import from_mapping, to_mapping
 from synthforge_hf.errors import UsageError
 from synthforge_hf.testing import EllipsoidCamera, EllipsoidSettings
@@ -32,6 +40,51 @@ def test_the_paper_s_camera_is_in_its_recipe() -> None:
     assert camera.elevation_deg == pytest.approx((-45.8366, 45.8366))
     assert camera.field_of_view_deg == (12, 27)
     assert camera.distance_m[0] == camera.distance_m[1]
+
+
+def test_the_shipped_recipes_and_what_sets_them_apart() -> None:
+    assert recipe_names() == ["faces", "identities", "paper", "wide"]
+    assert load_recipe() == load_recipe(DEFAULT_RECIPE) == load_recipe("faces")
+    wide = load_recipe("wide").settings
+    assert wide.camera.azimuth_deg[1] + wide.head.neck_yaw_deg[1] == pytest.approx(90)
+    assert load_recipe("identities").photos_per_identity == 10
+    assert load_recipe("faces").photos_per_identity == load_recipe("wide").photos_per_identity == 1
+
+
+def test_a_file_may_change_single_fields_of_a_shipped_recipe(tmp_path: Path) -> None:
+    path = write(tmp_path, "base: faces\nimage_format: png\ngraphics: {camera: {azimuth_deg: [-5, 5]}}\n")
+    mine, faces = load_recipe(path), load_recipe("faces")
+    assert (mine.name, mine.description, mine.image_format) == ("mine", "", "png")
+    camera = replace(faces.settings.camera, azimuth_deg=(-5.0, 5.0))
+    assert mine.settings == replace(faces.settings, camera=camera)
+    assert mine.splits == faces.splits
+    with pytest.raises(UsageError, match="base: there is no recipe 'face'"):
+        load_recipe(write(tmp_path, "base: face"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (40, 30), (80 * number, 0, 0)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_background_pictures_are_part_of_a_recipe_by_their_content(tmp_path: Path, pictures: Path) -> None:
+    plain = load_recipe("faces")
+    with_pictures = pin_backgrounds(plain, pictures)
+    assert with_pictures.settings.background.pictures == str(pictures)
+    assert with_pictures.content_hash() != plain.content_hash()
+    assert recipe_from_mapping(with_pictures.to_mapping()) == with_pictures
+    by_file = load_recipe(write(tmp_path, f"base: faces\ngraphics: {{background: {{pictures: {pictures}}}}}"))
+    assert by_file.content_hash() == with_pictures.content_hash()
+    moved = pictures.rename(tmp_path / "elsewhere")
+    assert pin_backgrounds(plain, moved).content_hash() == with_pictures.content_hash()
+    (moved / "2.png").unlink()
+    assert pin_backgrounds(plain, moved).content_hash() != with_pictures.content_hash()
+    with pytest.raises(UsageError, match="takes no background pictures"):
+        pin_backgrounds(Recipe(name="toy", generator="ellipsoid"), moved)
 
 
 def test_a_file_fills_nested_settings_and_leaves_the_rest_at_its_defaults(tmp_path: Path) -> None:

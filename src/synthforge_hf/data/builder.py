@@ -24,6 +24,7 @@ from synthforge_hf.data.recipes import (
     Recipe,
     load_recipe,
     load_recipe_generator,
+    pin_backgrounds,
     recipe_from_mapping,
 )
 from synthforge_hf.data.shards import SampleRequest, make_row, row_features
@@ -73,7 +74,7 @@ class SynthForgeBuilder(datasets.GeneratorBasedBuilder):
         """
         if num_samples < 1 or resolution < 16 or shard_size < 1 or seed < 0:
             raise UsageError("num_samples and shard_size must be at least 1, resolution 16, seed 0")
-        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        recipe = pin_backgrounds(recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
         super().__init__(
             dataset_name="synthforge",
             recipe=canonical_json({**recipe.to_mapping(), "splits": list(recipe.splits.items())}),

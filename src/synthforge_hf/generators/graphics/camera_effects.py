@@ -27,7 +27,7 @@ class CameraEffects:
 
     defocus: radius of the blur. motion: length of the shake; motion_angle: its direction, radians.
     noise: standard deviation in grey levels where the image is mid-grey; noise_grain: 0 fine to 2 coarse.
-    tint: (3,) factors of the channels. gamma, contrast, lift: the tone curve. saturation: 0 grey to 1 as it was and
+    tint: (3,) factors of the channels. gamma, contrast, lift: the tone curve; white: the value that becomes white. saturation: 0 grey to 1 as it was and
     beyond. sepia: share. vignette: how much darker the corners are. shrink: how many times fewer pixels across.
     jpeg_quality: 0 for none; jpeg_subsampling: "4:4:4" or "4:2:0".
     """
@@ -42,6 +42,7 @@ class CameraEffects:
     gamma: float = 1.0
     contrast: float = 0.0
     lift: float = 0.0
+    white: float = 1.0
     saturation: float = 1.0
     sepia: float = 0.0
     vignette: float = 0.0
@@ -66,19 +67,20 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
     if happens("motion_blur", settings.motion_blur_share):
         chosen |= {"motion": float(random.uniform(0.006, 0.03)), "motion_angle": float(random.uniform(0, np.pi))}
     if happens("noise", settings.noise_share):
-        noise = float(np.exp(random.uniform(np.log(1.2), np.log(11.0))))
+        noise = float(np.exp(random.uniform(np.log(1.7), np.log(10.0))))
         chosen |= {"noise": noise, "noise_grain": int(random.integers(3))}
     if happens("white_balance", settings.white_balance_share):
-        warmth, green = random.normal(0.045, 0.07), random.normal(-0.03, 0.025)
+        warmth, green = random.normal(0.035, 0.05), random.normal(-0.025, 0.02)
         chosen["tint"] = tuple(float(np.exp(value)) for value in (warmth, green, -1.3 * warmth))
     if happens("contrast", settings.contrast_share):
         chosen |= {
             "gamma": float(np.exp(random.normal(0, 0.2))),
-            "contrast": float(random.uniform(-0.15, 1.0)),
+            "contrast": float(random.uniform(-0.1, 1.0)),
             "lift": float(random.uniform(-0.08, 0.02)),
+            "white": float(random.uniform(0.72, 1.0)),
         }
     if happens("saturation", settings.saturation_share):
-        chosen["saturation"] = float(random.uniform(0.5, 1.7))
+        chosen["saturation"] = float(random.uniform(0.5, 1.5))
     if happens("vignette", settings.vignette_share):
         chosen["vignette"] = float(random.uniform(0.15, 0.65))
     if happens("low_resolution", settings.low_resolution_share):
@@ -139,11 +141,11 @@ def _develop(photo: Image.Image, effects: CameraEffects) -> Image.Image:
         red, green, blue = ((*row, 0.0) for row in rows)
         photo = photo.convert("RGB", (*red, *green, *blue))
     tint = np.array(effects.tint) * (1 - effects.sepia + effects.sepia * SEPIA)
-    if (tint == 1).all() and (effects.gamma, effects.contrast, effects.lift) == (1.0, 0.0, 0.0):
+    if (tint == 1).all() and (effects.gamma, effects.contrast, effects.lift, effects.white) == (1.0, 0.0, 0.0, 1.0):
         return photo
     tables = []
     for factor in tint:
-        x = np.clip(np.arange(256) / 255 * factor, 0, 1) ** effects.gamma
+        x = np.clip(np.arange(256) / 255 * factor / effects.white, 0, 1) ** effects.gamma
         # Between a straight line and a smooth step, which steepens the middle; negative contrast flattens it.
         curve = x + effects.contrast * ((x * x * (3 - 2 * x) - x) if effects.contrast > 0 else x - 0.5)
         tables.append(np.clip(np.rint(255 * (effects.lift + (1 - effects.lift) * curve)), 0, 255).astype(int))

@@ -145,13 +145,13 @@ def _back(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gene
     direction = _seen_from(to_camera, random.choice([-1, 1]) * random.uniform(120, 175), random.uniform(5, 60))
     light = _mixture(to_camera, direction, 0.0, np.ones(3), random)
     light.colour = _temperature(random.uniform(-0.5, 1), random) * random.uniform(0.8, 3.5)
-    return light, random.uniform(0, 1.2), random.uniform(-1.4, 0.2)
+    return light, random.uniform(0, 1.2), random.uniform(-1.0, 0.3)
 
 
 def _dark(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
     """Far too little light."""
     light, _, _ = _studio(settings, to_camera, random)
-    darker = random.uniform(-3.6, -1.4)
+    darker = random.uniform(-3.2, -1.2)
     return light, darker + random.uniform(-1, 1), darker
 
 
