@@ -67,7 +67,7 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
     if happens("motion_blur", settings.motion_blur_share):
         chosen |= {"motion": float(random.uniform(0.006, 0.03)), "motion_angle": float(random.uniform(0, np.pi))}
     if happens("noise", settings.noise_share):
-        noise = float(np.exp(random.uniform(np.log(1.7), np.log(10.0))))
+        noise = float(np.exp(random.uniform(np.log(1.6), np.log(8.0))))
         chosen |= {"noise": noise, "noise_grain": int(random.integers(3))}
     if happens("white_balance", settings.white_balance_share):
         warmth, green = random.normal(0.035, 0.05), random.normal(-0.025, 0.02)
@@ -76,7 +76,7 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
         chosen |= {
             "gamma": float(np.exp(random.normal(0, 0.2))),
             "contrast": float(random.uniform(-0.1, 1.0)),
-            "lift": float(random.uniform(-0.08, 0.02)),
+            "lift": float(random.uniform(-0.1, 0.01)),
             "white": float(random.uniform(0.72, 1.0)),
         }
     if happens("saturation", settings.saturation_share):

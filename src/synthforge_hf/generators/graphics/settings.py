@@ -112,13 +112,13 @@ class LightSettings:
     coloured lamps. The rest is lit as in a studio.
     """
 
-    exposure_stops: Range = (-0.8, 0.6)
-    directional_share: Range = (0.05, 0.85)
+    exposure_stops: Range = (-1.05, 0.3)
+    directional_share: Range = (0.1, 0.9)
     environment_share: float = 0.5
     flash_share: float = 0.07
     side_share: float = 0.06
     back_share: float = 0.05
-    dark_share: float = 0.025
+    dark_share: float = 0.02
     coloured_share: float = 0.04
 
     def __post_init__(self) -> None:
@@ -162,9 +162,9 @@ class CameraEffectSettings:
 
     defocus_share: float = 0.2
     motion_blur_share: float = 0.05
-    noise_share: float = 0.7
+    noise_share: float = 0.8
     white_balance_share: float = 0.5
-    contrast_share: float = 0.75
+    contrast_share: float = 0.85
     saturation_share: float = 0.5
     vignette_share: float = 0.12
     low_resolution_share: float = 0.15
