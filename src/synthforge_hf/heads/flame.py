@@ -1,6 +1,7 @@
 """FLAME as a ``ParametricHead``: the user's own licensed files, converted once by ``synthforge convert flame``."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,26 @@ from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.heads.base import HeadCoefficients, LandmarkModel, check_shapes
 from synthforge_hf.heads.flame_conversion import FORMAT, METADATA_NAME, WEIGHTS_NAME
 from synthforge_hf.heads.flame_model import CONTOUR_YAW_DEG, FlameModel
+from synthforge_hf.heads.flame_mouth import cover_triangles, mouth_rim
+from synthforge_hf.heads.flame_segmentation import FLAME_CLASS_ID
+
+INNER_LIPS = slice(60, 68)
+
+
+@dataclass(frozen=True)
+class FlameSurface:
+    """What labels of a FLAME head are drawn from: its mesh with the mouth covered.
+
+    vertices: (V, 3) float32, in the frame they were given in. faces: (F, 3) int32, counter-clockwise from outside.
+    triangle_classes: (F,) uint8 ids of ``flame_segmentation.FLAME_CLASSES``, or 255: read ``label_texture``, (N, N)
+    uint8 of the same ids, at corner_uv (F, 3, 2) float32 in [0, 1], u to the right and v down.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    triangle_classes: np.ndarray
+    corner_uv: np.ndarray
+    label_texture: np.ndarray
 
 
 class FlameHead:
@@ -20,9 +41,6 @@ class FlameHead:
 
     model: the same head as a differentiable, batched module. license: of the FLAME model, SPDX id or a sentence.
     template: (V, 3) float32 vertices of the mean head, head frame.
-    corner_uv: (F, 3, 2) float32 in [0, 1], u to the right and v down in ``label_texture``.
-    triangle_classes: (F,) uint8 ids of ``flame_segmentation.FLAME_CLASSES``, or 255: read ``label_texture``, (N, N)
-    uint8 of the same ids. ``flame_segmentation.to_segmentation_classes`` turns both into the data sets' classes.
     """
 
     name = "flame"
@@ -34,13 +52,12 @@ class FlameHead:
         self.joint_names: tuple[str, ...] = tuple(metadata["joints"])
         self.identity_names: tuple[str, ...] = tuple(f"shape_{k:03}" for k in range(metadata["num_identity"]))
         self.expression_names: tuple[str, ...] = tuple(f"expression_{k:03}" for k in range(metadata["num_expression"]))
-        self.model = FlameModel(tensors, metadata["num_identity"]).requires_grad_(False)
+        self.model = FlameModel(tensors, metadata["num_identity"])
         self.faces: np.ndarray = tensors["faces"]
-        self.corner_uv: np.ndarray = np.stack([tensors["corner_uv"][..., 0], 1 - tensors["corner_uv"][..., 1]], axis=-1)
-        self.triangle_classes: np.ndarray = tensors["triangle_classes"]
-        self.label_texture: np.ndarray = tensors["label_texture"]
         self.landmark_model = _landmark_model(tensors)
         self.template = self.vertices(self.neutral())
+        self._label_texture: np.ndarray = tensors["label_texture"]
+        self._cover_mouth(tensors)
 
     @classmethod
     def load(cls, folder: str | Path) -> "FlameHead":
@@ -87,6 +104,31 @@ class FlameHead:
         """
         angle = None if yaw is None else torch.tensor([yaw], dtype=torch.float32)
         return self.model.landmarks(_row(vertices), angle)[0].numpy()
+
+    def labelled_surface(self, vertices: np.ndarray) -> FlameSurface:
+        """Return (V, 3) vertices as a surface with a class everywhere, the opening between the lips covered.
+
+        ``flame_segmentation.to_segmentation_classes`` turns its classes and texture into the data sets' classes.
+        """
+        if self._rim.size:
+            vertices = np.concatenate([vertices, vertices[self._rim].mean(0, keepdims=True)])
+        return FlameSurface(
+            np.ascontiguousarray(vertices, dtype=np.float32),
+            self._covered_faces,
+            self._triangle_classes,
+            self._corner_uv,
+            self._label_texture,
+        )
+
+    def _cover_mouth(self, tensors: dict[str, np.ndarray]) -> None:
+        self._rim = mouth_rim(self.faces, self.template, self.landmarks(self.template)[INNER_LIPS])
+        cover = cover_triangles(self._rim, len(self.template))
+        inside = np.full(len(cover), FLAME_CLASS_ID["inner_mouth"], dtype=np.uint8)
+        corner_uv = tensors["corner_uv"].copy()
+        corner_uv[..., 1] = 1 - corner_uv[..., 1]
+        self._covered_faces = np.concatenate([self.faces, cover])
+        self._triangle_classes = np.concatenate([tensors["triangle_classes"], inside])
+        self._corner_uv = np.concatenate([corner_uv, np.zeros((len(cover), 3, 2), dtype=np.float32)])
 
 
 def _row(array: np.ndarray) -> torch.Tensor:

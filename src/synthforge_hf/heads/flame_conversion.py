@@ -146,7 +146,10 @@ def _provenance(kind: str) -> dict[str, str]:
 
 
 def _write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-    strangers = {path.name for path in out.iterdir()} - {WEIGHTS_NAME, METADATA_NAME, UNFINISHED_NAME} if out.is_dir() else set()
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; OUT is a folder")
+    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    strangers = present - {WEIGHTS_NAME, METADATA_NAME, UNFINISHED_NAME}
     if strangers:
         raise UsageError(f"{out} holds other files ({min(strangers)}); choose a new folder")
     try:
