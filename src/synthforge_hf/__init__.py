@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from synthforge_hf.generators import load_generator as load_generator
     from synthforge_hf.generators.base import FaceGenerator as FaceGenerator
     from synthforge_hf.generators.base import GeneratedFace as GeneratedFace
+    from synthforge_hf.hub import pull as pull
+    from synthforge_hf.hub import push as push
     from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES as SEGMENTATION_CLASSES
 
 __version__ = "0.1.0"
@@ -43,6 +45,8 @@ _HOME = {
     "load_generator": "generators",
     "FaceGenerator": "generators.base",
     "GeneratedFace": "generators.base",
+    "pull": "hub",
+    "push": "hub",
     "SEGMENTATION_CLASSES": "segmentation_classes",
 }
 """Public name -> the module that defines it."""

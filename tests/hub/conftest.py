@@ -38,6 +38,7 @@ class HubUnderTest:
 
     def __init__(self, endpoint: str, token: str, home: Path) -> None:
         self.endpoint, self.token = endpoint, token
+        self._names: list[str] = []
         environment = {
             "HF_ENDPOINT": endpoint,
             "HF_TOKEN": token,
@@ -59,11 +60,14 @@ class HubUnderTest:
         return self._pool.submit(function, *arguments, **options).result(timeout=300)
 
     def close(self) -> None:
+        """Leave nothing behind on a Hub that others use too."""
+        self(delete_repositories, self._names)
         self._pool.shutdown(cancel_futures=True)
 
     def new_name(self) -> str:
         """Return the name of a repository that does not exist."""
-        return f"{self.namespace}/test-{uuid.uuid4().hex[:12]}"
+        self._names.append(f"{self.namespace}/test-{uuid.uuid4().hex[:12]}")
+        return self._names[-1]
 
     def control(self, action: str, content: Any = None) -> Any:
         """Ask the test server for something that no Hub offers; None where the Hub is another."""
@@ -85,6 +89,14 @@ class HubUnderTest:
         if log is None:
             pytest.skip("only the loopback Hub keeps a log for tests")
         return [each for each in log if method in ("", each["method"]) and path in each["path"]]
+
+
+def delete_repositories(names: list[str]) -> None:
+    from huggingface_hub import HfApi
+
+    for name in names:
+        for kind in ("dataset", "model"):
+            HfApi().delete_repo(name, repo_type=kind, missing_ok=True)
 
 
 def whoami() -> str:

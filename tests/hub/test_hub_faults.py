@@ -186,6 +186,12 @@ def kill_when(hub: HubUnderTest, process: subprocess.Popen[str], method: str, pa
     return answered + len([each for each in hub.sent(method, path) if each["status"] == 200])
 
 
+def staged(back: Path) -> list[Path]:
+    """Return what an interrupted pull has kept for the next."""
+    folder = back / ".synthforge" / "pulled"
+    return [path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts]
+
+
 def test_killed_in_the_middle_push_and_pull_go_on(hub: HubUnderTest, dataset: Path, tmp_path: Path) -> None:
     name = hub.new_name()
     hub.faults(*[{"path": "/_large/", "kind": "slow", "seconds": 60, "skip": 2, "times": 9}])
@@ -200,11 +206,18 @@ def test_killed_in_the_middle_push_and_pull_go_on(hub: HubUnderTest, dataset: Pa
     back = tmp_path / "back"
     hub.faults({"path": "/resolve/", "method": "GET", "kind": "slow", "seconds": 60, "skip": 3, "times": 9})
     process = command(hub, tmp_path / "home", "pull", name, back)
-    kill_when(hub, process, "GET", "/resolve/", 3)
+    deadline = time.monotonic() + 120
+    while len(staged(back)) < 2 and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     assert [path.name for path in back.iterdir()] == [".synthforge"]  # nothing half is shown
+    kept = len(staged(back))
+    assert kept >= 2
     hub.faults()
     hub(pull, name, back, patience=QUICK)
-    assert len(hub.sent("GET", "/resolve/")) <= 4  # of seven
+    assert len(hub.sent("GET", "/resolve/")) == 7 - kept
     assert verify(back, progress=False) == []
 
 

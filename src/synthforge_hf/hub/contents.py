@@ -23,7 +23,13 @@ PREVIEW_NAME = "preview.jpg"
 _MODEL_FILES = re.compile(r"[^.].*\.(json|safetensors|yaml|md|txt|csv|png|jpg)")
 """Of a model's folder only these, at its top: no checkpoints of the training, no optimizer states, no pickles."""
 
-_WEIGHTS = re.compile(r"[^/]+\.safetensors(\.index\.json)?|[^/]+\.bin(\.index\.json)?")
+_STALE_OF_MODEL = re.compile(
+    r"[^/]+\.(safetensors|bin)(\.index\.json)?"  # weights under other names, such as those of another sharding
+    r"|\.eval_results/[^/]+\.yaml"  # measured on other weights
+    r"|((annotation|generators|heads|hub|models|rendering)_\w+|errors|segmentation_classes)\.py|detector/[^/]+"
+)
+"""What an earlier push may have left that this one does not bring: see also ``self_contained``."""
+
 _TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")
 _TEXT_SUFFIXES = (".json", ".yaml", ".md", ".txt", ".csv", ".py")
 
@@ -146,7 +152,7 @@ def _model(folder: Path) -> Contents:
         folder=folder,
         files=files,
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
-        is_stale=lambda path: _WEIGHTS.fullmatch(path) is not None,
+        is_stale=lambda path: _STALE_OF_MODEL.fullmatch(path) is not None,
         configuration=configuration,
     )
 

@@ -25,7 +25,7 @@ from synthforge_hf.data.manifest import MANIFEST_NAME
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub.connection import Hub, Patience
 from synthforge_hf.hub.contents import Kind
-from synthforge_hf.hub.push import git_blob_id
+from synthforge_hf.hub.pushing import git_blob_id
 
 PULLED_NAME = "pulled.json"
 """Where a folder comes from and what was put there; beside the lock in the hidden folder."""
