@@ -18,7 +18,7 @@ from synthforge_hf.rendering.shading import ShadedMesh, merge
 
 # Polar angle of the hairline (from the crown) over the angle around the head (0 = forehead, 180 = nape), degrees.
 HAIRLINE = np.array(
-    [(0, 74), (25, 73), (42, 75), (58, 82), (70, 95), (79, 107), (86, 100), (93, 93)]
+    [(0, 74.5), (22, 75), (40, 79), (54, 87), (66, 98), (79, 108), (86, 100), (93, 93)]
     + [(110, 95), (125, 112), (150, 120), (180, 125)]
 )
 WISP_WIDTH = 0.0007
@@ -106,7 +106,7 @@ def _prepare(
     start = np.where(away < 120, style.bare_crown, 0.8 * style.bare_crown)
     if style.bare_crown > 0:
         taper = taper * np.clip((ground.polar - start) / 14, 0, 1) ** 0.6
-    falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.6])[:, None]
+    falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.6 if style.length > 0.1 else 0.3])[:, None]
     # What falls starts thin at its front edge.
     volume = volume * np.where(hanging, np.clip((away - opening) / 22 + 0.2, 0, 1), 1.0)
     height = np.where(hanging & (np.arange(rows) >= ANCHOR_ROW - 4)[:, None], volume * falling, volume * taper)

@@ -127,8 +127,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         shag: dict[str, Any] = _over_ears(random) if random.random() < (0.12 if male else 0.4) else {}
         return HairStyle(
             "short",
-            between(0.008, 0.030),
-            between(0.004, 0.016),
+            between(0.010, 0.034),
+            between(0.005, 0.018),
             between(0.08, 0.22),
             flow=flow,
             strand=between(0.03, 0.06),
@@ -207,14 +207,14 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         )
     falling = HairStyle(
         name,
-        between(0.012, 0.034),
-        between(0.010, 0.028),
+        between(0.014, 0.040),
+        between(0.014, 0.034),
         between(0.06, 0.2),
         flow="parting",
         strand=between(0.06, 0.09),
         width=between(0.0025, 0.004),
         disorder=between(4, 11),
-        opening=float(random.choice([between(44, 62), between(62, 80), between(86, 110)], p=[0.5, 0.3, 0.2])),
+        opening=float(random.choice([between(42, 60), between(60, 72), between(86, 110)], p=[0.56, 0.24, 0.2])),
         length=between(0.19, 0.38),
         forward=between(-0.7, 1.0),
         inward=between(-0.08, 0.12),
@@ -224,7 +224,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name == "bob":
         return replace(
             falling,
-            opening=between(44, 80),
+            opening=between(42, 70),
             length=between(0.07, 0.16),
             inward=between(0.0, 0.35),
             layers=between(0.03, 0.2),
@@ -234,7 +234,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         return replace(
             falling,
             wave=between(0.004, 0.011),
-            volume_side=between(0.016, 0.040),
+            volume_side=between(0.020, 0.046),
             curl=between(0.004, 0.009) if curly else 0.0,
             curl_wave=between(0.025, 0.05),
             disorder=between(8, 16),
@@ -246,8 +246,8 @@ def _over_ears(random: np.random.Generator) -> dict[str, Any]:
     """Short hair whose sides hang over the ears."""
     return {
         "length": float(random.uniform(0.03, 0.07)),
-        "opening": float(random.uniform(58, 90)),
-        "inward": float(random.uniform(0.0, 0.3)),
+        "opening": float(random.uniform(56, 76)),
+        "inward": float(random.uniform(0.3, 0.7)),
         "layers": float(random.uniform(0.2, 0.6)),
     }
 
