@@ -74,7 +74,7 @@ class HeadFit:
 
     @cached_property
     def neck(self) -> "HeadFit":
-        """The same person in the upright frame of the shoulders, with directions counted from the middle of the neck."""
+        """The same person in the frame of the shoulders, directions counted from the middle of the neck."""
         other = copy(self)
         for name in ("front", "skull"):
             other.__dict__.pop(name, None)

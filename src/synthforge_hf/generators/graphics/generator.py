@@ -11,13 +11,13 @@ import torch
 from synthforge_hf.errors import UsageError
 from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace
 from synthforge_hf.generators.graphics import colours
+from synthforge_hf.generators.graphics.accessories import Dresser
 from synthforge_hf.generators.graphics.background import sample_background
 from synthforge_hf.generators.graphics.beard import LABELLED_LENGTH, BeardGrower, sample_beard
 from synthforge_hf.generators.graphics.brows import draw_brows, sample_brows
 from synthforge_hf.generators.graphics.camera_effects import apply_camera_effects, sample_camera_effects
 from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
-from synthforge_hf.generators.graphics.clothing import GarmentCutter, sample_garment
 from synthforge_hf.generators.graphics.expression import sample_expression, sample_pose
 from synthforge_hf.generators.graphics.hair import grow_hair
 from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
@@ -68,7 +68,7 @@ class _Shared:
 
     head: AnnyHead
     chart: Chart
-    cutter: GarmentCutter
+    dresser: Dresser
     beards: BeardGrower
     materials: np.ndarray
     classes: np.ndarray
@@ -103,7 +103,7 @@ def _load_shared() -> _Shared:
     return _Shared(
         head,
         chart,
-        GarmentCutter(head),
+        Dresser(head, chart.vertex_uv),
         BeardGrower(head, chart),
         materials,
         classes,
@@ -176,7 +176,6 @@ class GraphicsGenerator:
         hair = grow_hair(head, vertices, normals, hair_style, paint["hair"], person("hair shape"))
         beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
         beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))
-        garment = shared.cutter.cut(vertices, normals, sample_garment(stream("clothes")))
         scene = sample_lighting(settings.light, camera, stream("light"))
         background, background_kind = sample_background(settings.background, camera, scene, stream("background"))
 
@@ -189,9 +188,9 @@ class GraphicsGenerator:
             shared.directions,
             head.ambient_occlusion,
         )
-        parts = [*shared.body_parts(body), Part(garment, CLASS_ID["cloth"])]
-        if hair is not None:
-            parts += [Part(hair.mesh, CLASS_ID["hair"]), Part(hair.wisps, None)]
+        hair_parts = [] if hair is None else [Part(hair.mesh, CLASS_ID["hair"]), Part(hair.wisps, None)]
+        worn = shared.dresser.dress(vertices, hair_parts, gender, age, paint["skin"], settings.accessories, stream)
+        parts = [*shared.body_parts(body), *worn.parts, *worn.hair]
         if beard is not None:
             parts.append(Part(beard, CLASS_ID["skin"] if beard_style.length >= LABELLED_LENGTH else None))
         paint |= {"brows": brow_alpha, "masks": shared.beards.masks(beard_style.kind), "noise": shared.noise}
@@ -209,6 +208,7 @@ class GraphicsGenerator:
             "beard": beard_style.kind,
             "beard_length_mm": 1000 * beard_style.length,
             "expression": expression_name,
+            **worn.description,
             "background": background_kind,
             **view,
             **scene.description,
@@ -276,7 +276,5 @@ class GraphicsGenerator:
             "hair_colour": hair_name,
             "iris_colour": iris_name,
             "makeup": bool(made_up),
-            "glasses": "none",
-            "headwear": "none",
         }
         return paint, description

@@ -42,6 +42,10 @@ class HeadwearStyle:
     tilt: float
     phase: float
 
+    @property
+    def covers_neck(self) -> bool:
+        return self.name in ("hood", "headscarf")
+
 
 def sample_headwear(age: float, share: float, random: np.random.Generator) -> HeadwearStyle | None:
     wears = random.random() < share
@@ -103,7 +107,7 @@ def _cloth_colour(random: np.random.Generator) -> np.ndarray:
 def build_headwear(fit: HeadFit, style: HeadwearStyle) -> tuple[list[Part], Tuck]:
     """Return the parts (all of class hat), and what keeps hair under them."""
     around = np.linspace(-np.pi, np.pi, COLUMNS + 1)
-    covers_neck = style.name in ("hood", "headscarf")
+    covers_neck = style.covers_neck
     base = smooth_around(spread(fit.skull, 2, wrap=True), 3)
     base = np.maximum(base, fit.skull)
     if not covers_neck:
@@ -296,7 +300,7 @@ def _hood(fit: HeadFit, style: HeadwearStyle, base: np.ndarray) -> Solid:
     rim = (1 - np.abs(share)) * (COLUMNS / 2)
     radius = fit.look_up(surface, azimuth, polar) + style.lift + 0.0035 * folds
     if style.name == "hood":
-        radius = radius + style.height * np.exp(-((rim / 3) ** 2))
+        radius = radius + style.height * np.exp(-((rim / 3) ** 2)) * np.clip(3 * width, 0, 1)
     # The shoulders come out of the cloth, and its rim turns in to the face.
     radius = np.minimum(radius, (0.15 * fit.scale + style.lift) / np.maximum(np.sin(polar), 0.3))
     # Under the chin it is drawn in to the throat before it falls over the chest.
