@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from conftest import HubUnderTest, make_dataset
 
+from synthforge_hf.data.files import exclusive
 from synthforge_hf.data.verification import verify
-from synthforge_hf.errors import SynthForgeError
+from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub import pull, push
 from synthforge_hf.hub.connection import Hub, Patience
 
@@ -262,6 +264,51 @@ def test_a_repository_that_lacks_a_shard_is_refused(hub: HubUnderTest, dataset: 
     with pytest.raises(SynthForgeError, match="does not hold what its"):
         hub(pull, name, tmp_path / "back", patience=QUICK)
     assert [path.name for path in (tmp_path / "back").iterdir()] == [".synthforge"]
+
+
+def test_a_full_disk_stops_a_pull_cleanly(hub: HubUnderTest, published: str, tmp_path: Path) -> None:
+    back = tmp_path / "back"
+    with pytest.raises(SynthForgeError, match="cannot write to"):
+        hub(pull_with_files_up_to, 30_000, published, back)
+    assert [path.name for path in back.iterdir()] == [".synthforge"]
+    hub(pull, published, back)
+    assert verify(back, progress=False) == []
+
+
+def pull_with_files_up_to(size: int, name: str, back: Path) -> None:
+    """Pull where the operating system lets no file become larger than ``size`` bytes."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        pull(name, back, patience=QUICK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_one_folder_is_pulled_by_one_process(hub: HubUnderTest, published: str, tmp_path: Path) -> None:
+    with exclusive(tmp_path / "back"), pytest.raises(UsageError, match="another process is writing"):
+        hub(pull, published, tmp_path / "back")
+
+
+def test_a_file_name_that_leads_out_of_the_folder(hub: HubUnderTest, tmp_path: Path) -> None:
+    name = hub.new_name()
+    hub(make_repository, name)
+    hub.faults()
+    evil = [
+        {"key": "header", "value": {"summary": "evil"}},
+        {"key": "file", "value": {"path": "../evil.txt", "content": "ZXZpbA=="}},
+    ]
+    request = Request(
+        f"{hub.endpoint}/api/datasets/{name}/commit/main",
+        "\n".join(map(json.dumps, evil)).encode(),
+        {"Authorization": f"Bearer {hub.token}"},
+    )
+    urlopen(request).close()
+    with pytest.raises(SynthForgeError, match="no place in a folder: refused"):
+        hub(pull, name, tmp_path / "in" / "back")
+    assert not (tmp_path / "in").exists()
 
 
 def remove_a_shard(name: str) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import (
@@ -157,6 +157,11 @@ class Hub:
                 f"{doing}: the Hub answers {status} ({said}); run the same command again later: it goes on where it was"
             )
         return SynthForgeError(f"{doing}: the Hub refuses with {status}: {said}")
+
+
+def quiet_bar(progress: bool = True) -> dict[str, Any]:
+    """Return the options of a progress bar that shows itself after a second, and only on a terminal."""
+    return {"disable": None if progress else True, "delay": 1}
 
 
 def _fault_of(error: BaseException | None) -> Exception | None:

@@ -23,7 +23,7 @@ from synthforge_hf.data.card import CARD_NAME
 from synthforge_hf.data.files import WORK_FOLDER, exclusive, file_sha256, sync_folder, write_atomically, writing
 from synthforge_hf.data.manifest import MANIFEST_NAME
 from synthforge_hf.errors import SynthForgeError, UsageError
-from synthforge_hf.hub.connection import Hub, Patience
+from synthforge_hf.hub.connection import Hub, Patience, quiet_bar
 from synthforge_hf.hub.contents import Kind
 from synthforge_hf.hub.pushing import git_blob_id
 
@@ -85,12 +85,13 @@ def _pull(hub: Hub, repo_id: str, path: Path, revision: str | None, kind: Kind |
         staging = path / WORK_FOLDER / "pulled"
         with writing(path):
             staging.mkdir(exist_ok=True)
-        present = [name for name, file in wanted.items() if _is_right(path / name, file)]
+        checked = tqdm(wanted.items(), desc="checking", unit=" files", **quiet_bar(progress))
+        present = [name for name, file in checked if _is_right(path / name, file)]
         missing = [name for name in wanted if name not in set(present)]
         fetch = partial(_fetch, hub, repo_id, kind, commit, staging)
         with (
             ThreadPoolExecutor(_SIMULTANEOUS) as pool,
-            tqdm(total=len(missing), desc="pulling", unit=" files", disable=None if progress else True, delay=1) as bar,
+            tqdm(total=len(missing), desc="pulling", unit=" files", **quiet_bar(progress)) as bar,
         ):
             try:
                 for _ in pool.map(lambda name: fetch(name, wanted[name]), missing):
@@ -177,7 +178,8 @@ def _fetch(hub: Hub, repo_id: str, kind: Kind, commit: str, staging: Path, name:
         token=hub.token,
         tqdm_class=_Silent,
     )
-    hub.patiently(download, f"pulling {name} of {repo_id}")
+    with writing(staging):
+        hub.patiently(download, f"pulling {name} of {repo_id}")
     if not _is_right(target, file):
         target.unlink(missing_ok=True)
         raise SynthForgeError(f"{name} of {repo_id} arrived damaged (its hash is another): run the same command again")

@@ -16,13 +16,14 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from tqdm import tqdm
 
 from synthforge_hf import __version__
 from synthforge_hf.data.card import CARD_NAME
 from synthforge_hf.data.manifest import MANIFEST_NAME, Manifest
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub.cards import dataset_card, model_card, sources_of
-from synthforge_hf.hub.connection import Hub, Patience
+from synthforge_hf.hub.connection import Hub, Patience, quiet_bar
 from synthforge_hf.hub.contents import PREVIEW_NAME, Contents, Kind, LocalFile, gather, refuse_secrets
 from synthforge_hf.hub.evaluation_results import EvaluationRecord, collect_results, results_files
 from synthforge_hf.hub.licenses import refuse_unaccepted
@@ -107,7 +108,7 @@ def push(
             hub.patiently(branch, doing)
         summary = message or f"Upload {contents.folder.name} with synthforge_hf {__version__}"
         whole = replace(contents, files=files)
-        step = partial(_bring_up_to_date, hub, whole, repo_id, revision, summary, replace_other)
+        step = partial(_bring_up_to_date, hub, whole, repo_id, revision, summary, replace_other, {})
         commit, uploaded, removed = hub.patiently(step, doing)
         if tag is not None:
             hub.patiently(partial(_tag, hub, kind, repo_id, tag, commit), f"tagging {repo_id} as {tag}")
@@ -158,9 +159,18 @@ def _preview(folder: Path) -> bytes:
 
 
 def _bring_up_to_date(
-    hub: Hub, contents: Contents, repo_id: str, revision: str, summary: str, replace_other: bool
+    hub: Hub,
+    contents: Contents,
+    repo_id: str,
+    revision: str,
+    summary: str,
+    replace_other: bool,
+    hashed: dict[str, CommitOperationAdd],
 ) -> tuple[str, int, int]:
-    """Make the branch show the contents; safe to repeat. Returns the commit, and how many files went up and away."""
+    """Make the branch show the contents; safe to repeat. Returns the commit, and how many files went up and away.
+
+    hashed: files that an earlier try has read and hashed already; this one adds its own.
+    """
     branch = _look_at(hub, contents.kind, repo_id, revision)
     if contents.manifest is not None and MANIFEST_NAME in branch.files and not replace_other:
         _refuse_other_dataset(hub, contents.manifest, repo_id, branch)
@@ -168,7 +178,9 @@ def _bring_up_to_date(
     removed = [name for name in branch.files if name not in contents.files and contents.is_stale(name)]
     if not changed and not removed:
         return branch.commit, 0, 0
-    additions = [_addition(name, file) for name, file in changed.items()]
+    for name in tqdm([name for name in changed if name not in hashed], desc="checking", unit=" files", **quiet_bar()):
+        hashed[name] = _addition(name, changed[name])
+    additions = [hashed[name] for name in changed]
     hub.api.preupload_lfs_files(repo_id, additions, repo_type=contents.kind, revision=revision, free_memory=False)
     commit = hub.api.create_commit(
         repo_id,
