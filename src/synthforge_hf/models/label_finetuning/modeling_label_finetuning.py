@@ -25,8 +25,12 @@ from synthforge_hf.models.synthforge.modeling_synthforge import (
 from synthforge_hf.models.synthforge.supervision import Labels, supervised_losses, weighted_sum
 
 
-class Correction(nn.Conv2d):
-    """1x1 convolution that starts at zero, so that training starts at the backbone's own prediction."""
+class ZeroConv2d(nn.Conv2d):
+    """Convolution that starts at zero, so that training starts at the backbone's own prediction."""
+
+
+class ZeroLinear(nn.Linear):
+    """The same for a linear layer."""
 
 
 class ShapeCorrection(nn.Module):
@@ -34,7 +38,7 @@ class ShapeCorrection(nn.Module):
 
     def __init__(self, known: int, points: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(2 * known, 2 * points)
+        self.linear = ZeroLinear(2 * known, 2 * points)
 
     def forward(self, points: Tensor) -> Tensor:
         """Map (B, P', 2) landmarks to (B, P, 2) displacements in the same frame."""
@@ -67,7 +71,7 @@ class LandmarkLabelNetwork(nn.Module):
         self.stem = ConvNormAct(inputs, channels)
         self.hourglasses = nn.ModuleList(Hourglass(channels, config.hourglass_levels) for _ in range(stacks))
         self.readouts = nn.ModuleList(ConvNormAct(channels, channels, 1) for _ in range(stacks))
-        readout: type[nn.Conv2d] = nn.Conv2d if self.nearest is None else Correction
+        readout: type[nn.Conv2d] = nn.Conv2d if self.nearest is None else ZeroConv2d
         self.heatmaps = nn.ModuleList(readout(channels, points, 1) for _ in range(stacks))
         self.merge_readouts = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
         self.merge_heatmaps = nn.ModuleList(nn.Conv2d(points, channels, 1) for _ in range(stacks - 1))
@@ -134,10 +138,7 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, ShapeCorrection):
-            init.zeros_(module.linear.weight)
-            init.zeros_(module.linear.bias)
-        elif isinstance(module, Correction):
+        if isinstance(module, ZeroConv2d | ZeroLinear):
             init.zeros_(module.weight)
             init.zeros_(module.bias)  # type: ignore[arg-type]
         else:
