@@ -105,6 +105,8 @@ class Wardrobe:
         cut = _neckline(torso.rest, outfit)
         if outfit.name in ("tank top", "off-shoulder"):
             cut = np.minimum(cut, _armholes(torso.rest)) if outfit.name == "tank top" or outfit.point > 0.5 else cut
+        if jacketed:  # what a jacket covers is left out
+            cut = np.minimum(cut, 0.11 - np.abs(torso.rest[:, 0]))
         shirt_colour = outfit.colours[1] if jacketed else None
         parts = [Part(body.layer(cut, outfit.thickness, shirt_colour), label)]
         if outfit.name == "tank top":
@@ -219,7 +221,7 @@ def _neckline(rest: np.ndarray, outfit: Outfit) -> np.ndarray:
 def _armholes(rest: np.ndarray) -> np.ndarray:
     """(N,) metres inside the armholes of a sleeveless garment."""
     x, y, _ = rest.T
-    return np.interp(y, [-0.34, -0.29, -0.15], [0.30, 0.185, 0.115]) - np.abs(x)
+    return np.interp(y, [-0.29, -0.15], [0.18, 0.115]) - np.abs(x)
 
 
 def _opening(y: np.ndarray) -> np.ndarray:
@@ -265,7 +267,7 @@ def _tie(body: _Body, outfit: Outfit) -> list[Solid]:
     half = np.interp(share, [0, 0.06, 0.14, 1.0], [0.016, 0.014, 0.011, 0.040])
     across = np.linspace(-1, 1, 5)[None]
     places = np.stack(np.broadcast_arrays(across * half, y), axis=-1)
-    thick = np.interp(share, [0, 0.06, 0.1, 1.0], [0.014, 0.014, 0.006, 0.006]) * (1 - 0.5 * across**2)
+    thick = np.interp(share, [0, 0.06, 0.1, 1.0], [0.014, 0.014, 0.006, 0.006]) * (1 - 0.35 * across**2) + 0.002
     sheet = _cloth_sheet(body.front(places, outfit.thickness + thick), outfit.colours[2])
     stripes = np.sin((places[..., 0] + places[..., 1]).reshape(-1) * 260 + outfit.phase) > 0.4
     if outfit.phase > 2.5:
@@ -297,18 +299,18 @@ def _shirt_collar(neck: HeadFit, outfit: Outfit) -> Solid:
     away = np.abs(azimuth)
     opened = outfit.open_by * np.exp(-((away / 0.6) ** 2)) * 0.06
     top = 0.006 - 0.018 * np.cos(azimuth) - opened
-    size = 0.045 * outfit.collar
-    points_ = np.exp(-(((away - 0.42 - 0.5 * outfit.open_by) / 0.3) ** 2))
-    drop = 0.6 * size + 0.55 * size * points_ + 0.3 * size * np.cos(azimuth / 2) ** 2
+    size = 0.038 * outfit.collar**0.5
+    points_ = np.exp(-(((away - 0.25 - 0.4 * outfit.open_by) / 0.45) ** 2))
+    drop = 0.75 * size + 0.5 * size * points_
     # Rows: inside of the stand, its top edge, and the leaf outwards and down.
     stand = radius + 0.002 + 0.5 * opened
     rows = [
         (stand, top - 0.035),
         (stand + 0.001, top),
         (stand + 0.0045, top + 0.0015),
-        (stand + 0.008 + 0.1 * drop, top - 0.35 * drop),
-        (stand + 0.010 + 0.28 * drop, top - 0.7 * drop),
-        (stand + 0.012 + 0.55 * drop, top - drop),
+        (stand + 0.007 + 0.1 * drop, top - 0.35 * drop),
+        (stand + 0.008 + 0.22 * drop, top - 0.7 * drop),
+        (stand + 0.009 + 0.38 * drop, top - drop),
     ]
     # The leaf does not meet in front.
     gap = np.linspace(0.0, 1.0, len(rows))[:, None] * (0.10 + 0.6 * outfit.open_by)

@@ -67,8 +67,7 @@ def build_earrings(fit: HeadFit, style: JewelleryStyle) -> list[Part]:
         sign = 1.0 if side == "left" else -1.0
         ear = fit.points[fit.fitter.ears[side]]
         lobe = ear[ear[:, 1] < ear[:, 1].min() + 0.005 * fit.scale]
-        hole = lobe.mean(0) + np.array([0.0, 0.002, 0.0])
-        hole[0] = sign * (np.abs(lobe[:, 0]).max() + 0.0012)
+        hole = lobe[np.abs(lobe[:, 0]).argmax()] + np.array([sign * 0.0012, 0.0, 0.0])
         if style.earrings == "stud":
             solids.append(ellipsoid(hole, (0.6 * size, size, size), stone, 0.9, 7))
             continue

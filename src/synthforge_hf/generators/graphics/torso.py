@@ -63,13 +63,13 @@ class Torso:
             spokes = edge - centre
             axis = np.cross(spokes, np.roll(spokes, -1, 0)).sum(0)
             axis /= np.linalg.norm(axis)
-            axis = -axis if axis[1] > 0 else axis
             size = np.linalg.norm(spokes, axis=1).mean()
             arm = abs(centre[0]) > 0.3 * size + 0.02
+            axis *= np.sign(axis[0] * centre[0]) if arm else -np.sign(axis[1])
             # Arms bend down from the shoulder, the trunk goes straight down; the last ring closes the end.
             for step in range(1, RINGS + 1):
                 share = step / (RINGS - 1)
-                bend = 0.8 * share if arm else 1.0
+                bend = 0.35 + 0.55 * share if arm else 1.0
                 way = (1 - bend) * axis + bend * np.array([0.0, -1.0, 0.0])
                 width = (1 - 0.25 * share) if arm else 1.0
                 if step == RINGS:
