@@ -232,16 +232,16 @@ def _lie(
 ) -> Strands:
     """Put clumps on paths over the ground, in layers within the hair's height."""
     number, steps = len(row), row.shape[1]
-    along = np.linspace(0, 1, steps)
+    along = np.linspace(0, 1, steps, dtype=np.float32)
     values = ground.at(coverage.table, row, column)
     outward = values[..., 3:6]
-    layer = random.random(number)
+    layer = random.random(number, dtype=np.float32)
     rise = np.minimum(0.55 + 1.5 * along, 1.0)
     height = values[..., 6] * (0.62 + 0.5 * layer[:, None]) * rise
-    lift = style.lift * np.abs(random.normal(size=number))[:, None] * along**2
-    points = (
-        ground.at(ground.points, row, column) + outward * (height + lowest * (1 + layer[:, None]) + lift)[..., None]
-    )
+    height += lowest * (1 + layer[:, None])
+    if style.lift > 0:
+        height += style.lift * np.abs(random.standard_normal(number, np.float32))[:, None] * along**2
+    points = values[..., :3] + outward * height[..., None]
     if style.curl > 0 and curled > 0:
         wavelength = style.curl_wave * random.uniform(0.75, 1.3, number)
         phase = random.uniform(0, 2 * np.pi, number)
@@ -257,7 +257,7 @@ def _lie(
         outward,
         style.width * random.uniform(0.5, 1.3, number),
         0.62 + 0.38 * layer,
-        np.ones((number, steps, 3)),
+        np.ones((1, 1, 3), np.float32),
         np.radians(28) * random.normal(size=number) * (2 if style.name in ("messy", "curly", "afro") else 1),
     )
 
@@ -333,18 +333,17 @@ def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator)
         body.outward[chosen],
         np.full(70, WISP_WIDTH),
         np.ones(70),
-        np.ones((70, steps, 3)),
+        np.ones((1, 1, 3), np.float32),
         random.uniform(0, np.pi, 70),
     )
 
 
 def _coloured(strands: Strands, tones: HairTones, colour: np.ndarray, random: np.random.Generator) -> Strands:
     number, steps = len(strands.points), strands.points.shape[1]
-    gain = np.exp(tones.spread * random.normal(size=number))
-    gain = np.where(random.random(number) < tones.highlights, gain * tones.highlight_gain, gain)
-    along = np.linspace(0, 1, steps)
-    tint = gain[:, None, None] * (1 + (tones.tips - 1) * along**2)[:, None] * np.ones(3)
+    gain = np.exp(tones.spread * random.standard_normal(number, np.float32))
+    gain = np.where(random.random(number) < tones.highlights, gain * np.float32(tones.highlight_gain), gain)
+    along = np.linspace(0, 1, steps, dtype=np.float32)
     # A clump holds coloured and grey hairs; its tone lies between.
-    grey = np.clip(tones.grey * random.uniform(0.2, 2.0, number), 0, 1)[:, None, None]
-    tint = tint + grey * (GREY / np.maximum(colour, 1e-3) - 1)
-    return replace(strands, tint=tint)
+    grey = np.clip(tones.grey * random.uniform(0.2, 2.0, number), 0, 1)[:, None] * (GREY / np.maximum(colour, 1e-3) - 1)
+    shade = gain[:, None] * (1 + (tones.tips - 1) * along**2)
+    return replace(strands, tint=shade[..., None] + grey.astype(np.float32)[:, None])

@@ -19,8 +19,8 @@ SCALP_STEP_DEG = 150.0 / 45
 """Polar angle between rows of the head's own grid."""
 SPACING, EAR_SPACING = 0.017, 0.010
 """Metres between the points of the body, and of an ear, that falling hair is kept away from."""
-OVER_HEAD, OVER_BODY = 0.005, 0.020
-"""Metres that falling hair keeps from the head, and from the shoulders with the clothes on them."""
+OVER_HEAD, OVER_EAR, OVER_BODY = 0.005, 0.008, 0.020
+"""Metres that falling hair keeps from the head, from an ear, and from the shoulders with the clothes on them."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,17 @@ class HairGround:
         first = r0 * columns + c0
         right = first + np.where(c0 + 1 == columns, 1 - columns, 1)
         flat = np.ascontiguousarray(table.reshape(rows * columns, -1), dtype=np.float32)
-        corners = [
-            (first, (1 - fr) * (1 - fc)),
+        value = flat.take(first, axis=0)
+        value *= ((1 - fr) * (1 - fc))[..., None]
+        for index, weight in (
             (right, (1 - fr) * fc),
             (first + columns, fr * (1 - fc)),
             (right + columns, fr * fc),
-        ]
-        value = sum(flat.take(index, axis=0) * weight[..., None] for index, weight in corners)
-        return np.asarray(value)[..., 0] if table.ndim == 2 else np.asarray(value)
+        ):
+            corner = flat.take(index, axis=0)
+            corner *= weight[..., None]
+            value += corner
+        return value[..., 0] if table.ndim == 2 else value
 
     def row_of(self, polar: np.ndarray) -> np.ndarray:
         """(C,) polar angles in degrees, one per column -> (C,) rows."""
@@ -78,7 +81,7 @@ def _obstacles(head: AnnyHead) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cells[ear, 0] = 1000 * np.sign(points[ear, 0])
     _, first = np.unique(cells, axis=0, return_index=True)
     vertices, points, ear = vertices[first], points[first], ear[first]
-    away = np.interp(points[:, 1], [-0.15, -0.11], [OVER_BODY, OVER_HEAD])
+    away = np.where(ear, OVER_EAR, np.interp(points[:, 1], [-0.15, -0.11], [OVER_BODY, OVER_HEAD]))
     return vertices, ear, away
 
 

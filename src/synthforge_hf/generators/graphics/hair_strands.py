@@ -20,7 +20,7 @@ class Strands:
 
     points: (N, K, 3) head frame, metres, from root to tip. outward: (N, K, 3) unit vectors off the surface the hair
     lies on. width: (N,) at the thickest place, metres. occlusion: (N,) share of the light that reaches the clump.
-    tint: (N, K, 3) factors on the hair's colour. roll: (N,) angle about the path, radians; 0 lies flat.
+    tint: factors on the hair's colour, broadcast to (N, K, 3). roll: (N,) angle about the path, radians; 0 lies flat.
     blunt: width of the tip as a share of the thickest place.
     """
 
@@ -94,7 +94,8 @@ def curl(
     length = np.linalg.norm(steps, axis=-1)
     travelled = np.concatenate([np.zeros((len(points), 1)), np.cumsum(length, axis=1)], axis=1)
     side = unit(cross(np.gradient(points, axis=1), outward))
-    angle = (travelled / wavelength[:, None] * 2 * np.pi + phase[:, None])[..., None]
+    angle = (travelled / wavelength[:, None] * 2 * np.pi + phase[:, None])[..., None].astype(np.float32)
+    radius = radius.astype(np.float32)
     return points + (side * np.sin(angle) + 0.6 * outward * (np.cos(angle) + 0.4)) * radius[..., None]
 
 

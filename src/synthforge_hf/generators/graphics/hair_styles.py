@@ -214,7 +214,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         strand=between(0.06, 0.09),
         width=between(0.0025, 0.004),
         disorder=between(4, 11),
-        opening=float(random.choice([between(42, 60), between(60, 72), between(86, 110)], p=[0.56, 0.24, 0.2])),
+        opening=float(random.choice([between(38, 54), between(54, 66), between(86, 110)], p=[0.6, 0.22, 0.18])),
         length=between(0.19, 0.38),
         forward=between(-0.7, 1.0),
         inward=between(-0.08, 0.12),
@@ -224,7 +224,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name == "bob":
         return replace(
             falling,
-            opening=between(42, 70),
+            opening=between(40, 62),
             length=between(0.07, 0.16),
             inward=between(0.0, 0.35),
             layers=between(0.03, 0.2),
@@ -246,7 +246,7 @@ def _over_ears(random: np.random.Generator) -> dict[str, Any]:
     """Short hair whose sides hang over the ears."""
     return {
         "length": float(random.uniform(0.03, 0.07)),
-        "opening": float(random.uniform(56, 76)),
+        "opening": float(random.uniform(50, 70)),
         "inward": float(random.uniform(0.3, 0.7)),
         "layers": float(random.uniform(0.2, 0.6)),
     }
