@@ -70,6 +70,8 @@ class Dresser:
         jewellery = sample_jewellery(gender, age, settings.earrings_share, settings.necklace_share, stream("jewellery"))
         if headwear is not None and headwear.covers_neck:
             jewellery = replace(jewellery, earrings="none", necklace="none")
+        if outfit.has_collar:
+            jewellery = replace(jewellery, necklace="none")
         parts += build_earrings(fit, jewellery)
         parts += build_necklace(vertices, fit, jewellery, [part.mesh for part in clothes])
 

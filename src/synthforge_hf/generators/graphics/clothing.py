@@ -50,6 +50,11 @@ class Outfit:
     colours: np.ndarray
     phase: float
 
+    @property
+    def has_collar(self) -> bool:
+        """Whether it closes around the neck, where a necklace would lie."""
+        return self.name in ("turtleneck", "shirt", "suit", "jacket", "hoodie")
+
 
 def sample_outfit(gender: float, age: float, random: np.random.Generator) -> Outfit:
     shares = CHILDREN if age < 0.3 else (MEN if gender > 0.5 else WOMEN)
@@ -267,7 +272,11 @@ def _tie(body: _Body, outfit: Outfit) -> list[Solid]:
     half = np.interp(share, [0, 0.06, 0.14, 1.0], [0.016, 0.014, 0.011, 0.040])
     across = np.linspace(-1, 1, 5)[None]
     places = np.stack(np.broadcast_arrays(across * half, y), axis=-1)
-    thick = np.interp(share, [0, 0.06, 0.1, 1.0], [0.014, 0.014, 0.006, 0.006]) * (1 - 0.35 * across**2) + 0.002
+    # Under the closed jacket it lies flat.
+    thick = (
+        np.interp(share, [0, 0.06, 0.1, 0.5, 0.65], [0.014, 0.014, 0.006, 0.005, -0.001]) * (1 - 0.35 * across**2)
+        + 0.002
+    )
     sheet = _cloth_sheet(body.front(places, outfit.thickness + thick), outfit.colours[2])
     stripes = np.sin((places[..., 0] + places[..., 1]).reshape(-1) * 260 + outfit.phase) > 0.4
     if outfit.phase > 2.5:

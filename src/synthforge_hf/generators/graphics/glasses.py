@@ -218,7 +218,6 @@ def build_glasses(fit: HeadFit, style: GlassesStyle, random: np.random.Generator
 
     first, second = style.colours
     frame = [_rim(outline, style, random) for outline in outlines if style.rim != "rimless"]
-    frame = [solid for solid in frame if solid is not None]
     frame += _nose_pads(fit, outlines, style, size)
     hinge_y = centre_y + {"aviator": 0.55, "round": 0.2}.get(style.shape, 0.6) * half_height
     outer = flat[flat[:, 0] > centre_x]
@@ -251,7 +250,7 @@ def _temple_width(fit: HeadFit) -> float:
     return float(np.abs(fit.points[beside, 0]).max())
 
 
-def _rim(outline: np.ndarray, style: GlassesStyle, random: np.random.Generator) -> Solid | None:
+def _rim(outline: np.ndarray, style: GlassesStyle, random: np.random.Generator) -> Solid:
     """The rim around one lens; half rims hold only its upper edge."""
     first, second = style.colours
     colour = np.tile(first, (len(outline), 1))
