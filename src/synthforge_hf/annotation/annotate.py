@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthforge_hf.annotation.depth_normals import depth_normals
 from synthforge_hf.annotation.landmarks import landmarks
 from synthforge_hf.annotation.normals import surface_normals
 from synthforge_hf.annotation.segmentation import segmentation
@@ -36,13 +37,22 @@ class Annotations:
 
 
 def annotate(face: GeneratedFace) -> Annotations:
-    """Label a face. The same face always gives the same bytes."""
+    """Label a face. The same face always gives the same bytes.
+
+    Landmarks, their visibility and segmentation are the mesh's; depth and normals too, unless the face brings depth.
+    """
     surface = visible_surface(face.mesh, face.camera)
     points, pixels = landmarks(face)
+    classes = segmentation(surface, face.mesh, see_through_surface(face.mesh, face.camera))
+    if face.depth is None:
+        depth, normals = surface.depth, surface_normals(surface, face.mesh, face.camera)
+    else:
+        depth, normals = face.depth, depth_normals(face.depth, face.camera.intrinsics)
+        classes = np.where(depth > 0, classes, np.uint8(0))
     return Annotations(
-        depth=surface.depth,
-        normals=surface_normals(surface, face.mesh, face.camera),
-        segmentation=segmentation(surface, face.mesh, see_through_surface(face.mesh, face.camera)),
+        depth=depth,
+        normals=normals,
+        segmentation=classes,
         landmarks_2d=pixels,
         landmarks_3d=points,
         landmarks_visible=landmark_visibility(points, pixels, surface.depth),

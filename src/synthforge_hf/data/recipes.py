@@ -46,6 +46,10 @@ GENERATORS: dict[str, GeneratorEntry] = {
         settings="synthforge_hf.generators.graphics.settings:GraphicsSettings",
         load="synthforge_hf.generators:load_generator",
     ),
+    "next3d": GeneratorEntry(
+        settings="synthforge_hf.generators.next3d.settings:Next3DSettings",
+        load="synthforge_hf.generators:load_generator",
+    ),
     "ellipsoid": GeneratorEntry(
         settings="synthforge_hf.testing:EllipsoidSettings",
         load="synthforge_hf.testing:load_ellipsoid_generator",

@@ -53,6 +53,8 @@ class GeneratedFace:
     identity_id: same number = same person.
     attributes: flat dictionary of str -> str | int | float | bool | list[float], the same keys and types for every
     sample of a generator.
+    depth: (H, W) float32 planar z, metres, 0 = no surface, of a generator that renders a volume; depth and normals are
+    then its, and what the mesh shows beyond it is no label. None: the mesh is all there is.
     """
 
     image: np.ndarray
@@ -65,6 +67,7 @@ class GeneratedFace:
     coefficients: HeadCoefficients
     identity_id: int
     attributes: dict[str, Any]
+    depth: np.ndarray | None = None
 
 
 @runtime_checkable

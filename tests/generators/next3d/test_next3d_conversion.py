@@ -22,7 +22,14 @@ from synthforge_hf.generators.next3d.conversion import convert_next3d
 from synthforge_hf.generators.next3d.modeling_next3d import Next3DModel
 from synthforge_hf.unpickling import RefusedPickleError
 
-SIZES = {"channel_base": 512, "channel_max": 4, "num_faces": 3, "num_texture_vertices": 5, "num_dense_faces": 2}
+SIZES = {
+    "channel_base": 512,
+    "channel_max": 4,
+    "sr_channels": (6, 3),
+    "num_faces": 3,
+    "num_texture_vertices": 5,
+    "num_dense_faces": 2,
+}
 RENDERING = {
     "depth_resolution": 48,
     "depth_resolution_importance": 40,

@@ -32,8 +32,9 @@ class Next3DConfig(PreTrainedConfig):
     ray_start, ray_end, box_warp (`float`), in world units:
         Distances between which rays are sampled, and the side of the cube the planes fill. A world unit is
         ``2 / (orth_scale * box_warp)`` = 0.4 m.
-    sr_clamp (`float`, defaults to 256), sr_antialias (`bool`):
-        Bound on super-resolution's activations; low-pass when its input must shrink.
+    sr_channels (`tuple`, defaults to (256, 128)), sr_clamp (`float`, defaults to 256), sr_antialias (`bool`):
+        Super-resolution: channels at 256 x 256 and 512 x 512, bound on its activations, low-pass when its input must
+        shrink.
     num_faces, num_texture_vertices, num_dense_faces (`int`):
         Sizes of the mesh in the weights: FLAME's head with closed eyes' sockets left out, its texture coordinates, and
         an unused triangulation.
@@ -58,6 +59,7 @@ class Next3DConfig(PreTrainedConfig):
     ray_start: float | int = 2.25
     ray_end: float | int = 3.3
     box_warp: float | int = 1.0
+    sr_channels: list[int] | tuple[int, ...] = (256, 128)
     sr_clamp: float | int = 256.0
     sr_antialias: bool = True
     num_faces: int = 9976
@@ -67,6 +69,9 @@ class Next3DConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.orth_shift = tuple(self.orth_shift)
+        self.sr_channels = tuple(self.sr_channels)
+        if len(self.sr_channels) != 2:
+            raise UsageError(f"sr_channels must hold 2 numbers, got {self.sr_channels}")
         if len(self.orth_shift) != 3:
             raise UsageError(f"orth_shift must hold 3 numbers, got {self.orth_shift}")
         if self.c_dim != 25:

@@ -136,6 +136,7 @@ def _configuration(checkpoint: Next3DCheckpoint, rasterized_planes: str) -> Next
             # As in the published code: a checkpoint that does not say ignores the camera label.
             c_scale=rendering.get("c_scale", 0),
             c_gen_conditioning_zero=bool(rendering.get("c_gen_conditioning_zero", False)),
+            sr_channels=tuple(len(tensors[f"superresolution.block{number}.conv1.bias"]) for number in (0, 1)),
             sr_antialias=bool(rendering.get("sr_antialias", True)),
             rasterized_planes=rasterized_planes,  # type: ignore[arg-type]
             num_faces=tensors["faces"].shape[1],

@@ -122,7 +122,9 @@ class Next3DModel(PreTrainedModel):
             mapping(NUM_WS),
             ConditionedSynthesisNetwork(channels, input_size=256, encoded_size=smallest["blending"], **sizes),
         )
-        self.superresolution = SuperResolution(channels, config.w_dim, config.sr_clamp, config.sr_antialias)
+        self.superresolution = SuperResolution(
+            channels, config.sr_channels, config.w_dim, config.sr_clamp, config.sr_antialias
+        )
         self.decoder = Decoder(channels)
         for name, shape, dtype in (
             ("dense_faces", (1, config.num_dense_faces, 3), torch.int64),

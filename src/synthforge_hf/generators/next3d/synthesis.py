@@ -1,5 +1,6 @@
 """Next3D's networks: plane and texture generators, their variants with a conditioning image, and super-resolution."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -114,13 +115,15 @@ class SuperResolution(nn.Module):
     """32 feature channels of any size to 512 x 512 RGB, by two blocks that share one style vector and use no noise."""
 
     INPUT_SIZE = 128
-    CHANNELS = (256, 128)
 
-    def __init__(self, features: int, w_dim: int, clamp: float, antialias: bool = True) -> None:
+    def __init__(
+        self, features: int, channels: Sequence[int], w_dim: int, clamp: float, antialias: bool = True
+    ) -> None:
         super().__init__()
+        self.num_blocks = len(channels)
         self.antialias = antialias
         inputs, resolution = features, self.INPUT_SIZE
-        for number, outputs in enumerate(self.CHANNELS):
+        for number, outputs in enumerate(channels):
             resolution *= 2
             self.add_module(f"block{number}", SynthesisBlock(inputs, outputs, 3, w_dim, resolution, clamp))
             inputs = outputs
@@ -129,7 +132,7 @@ class SuperResolution(nn.Module):
         """Map (N, 3, n, n), (N, features, n, n) and styles (N, w_dim) to (N, 3, 512, 512), nominally in [-1, 1]."""
         image, x = self._resize(rgb), self._resize(features)
         ws = w[:, None].expand(-1, 3, -1)
-        for number in range(len(self.CHANNELS)):
+        for number in range(self.num_blocks):
             x, image = cast(SynthesisBlock, getattr(self, f"block{number}"))(x, image, ws, "none")
         return image
 
