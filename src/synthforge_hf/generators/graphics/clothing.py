@@ -122,7 +122,7 @@ class Wardrobe:
             pieces += [_lapel(body, outfit, side) for side in (1.0, -1.0)]
             if outfit.tie:
                 pieces += _tie(body, outfit)
-        neck = fit.neck
+        neck = fit.neck if outfit.has_collar else fit
         if outfit.name == "suit" or (outfit.name == "shirt") or (jacketed and outfit.phase > 3):
             pieces.append(_shirt_collar(neck, outfit))
         if jacketed:

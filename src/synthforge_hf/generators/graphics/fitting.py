@@ -40,6 +40,10 @@ class HeadFitter:
         self.beside = {"left": level[template[level, 0] > 0], "right": level[template[level, 0] < 0]}
         x, y, _ = template[skin].T
         self.throat = skin[(np.abs(y + 0.135) < 0.012) & (np.abs(x) < 0.075)]
+        shell = head.faces[np.isin(head.parts, [head.part_names.index(n) for n in ("skin", "left_ear", "right_ear")])]
+        height = template[shell, 1]
+        self.outer_faces = shell[(height > -0.4).all(1)]
+        self.neck_faces = shell[((height > -0.32) & (height < -0.07)).all(1)]
         self.head_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.135).all(1)]
         self.upper_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.2).all(1)]
 
@@ -53,7 +57,7 @@ class HeadFit:
     between the outer eye corners; it follows the head's turn on the neck.
 
     points: (V, 3) and landmarks: (68, 3) in that frame. scale: size of the skull, 1 on the mean head. rotation: (3, 3)
-    columns are the frame's axes in the head frame. origin: (3,).
+    columns are the frame's axes in the head frame. origin: (3,). outer_faces: (F, 3) what ``skull`` is a map of.
     """
 
     def __init__(self, fitter: HeadFitter, vertices: np.ndarray) -> None:
@@ -71,6 +75,7 @@ class HeadFit:
         self.origin: np.ndarray = 0.5 * (points[36] + points[45])
         self.landmarks: np.ndarray = self.to_local(points)
         self.points: np.ndarray = self.to_local(vertices)
+        self.outer_faces = fitter.outer_faces
 
     @cached_property
     def neck(self) -> "HeadFit":
@@ -82,6 +87,7 @@ class HeadFit:
         other.rotation, other.origin = np.eye(3), vertices[self.fitter.throat].mean(0)
         other.points, other.landmarks = other.to_local(vertices), other.to_local(self.to_world(self.landmarks))
         other.__dict__["skull_centre"] = np.zeros(3)
+        other.outer_faces = self.fitter.neck_faces
         return other
 
     def to_local(self, points: np.ndarray) -> np.ndarray:
@@ -145,7 +151,7 @@ class HeadFit:
     def skull(self) -> np.ndarray:
         """(AROUND_ROWS, AROUND_COLUMNS) distance of the outermost surface (ears included) from the skull's centre;
         rows are angles from straight up to straight down, columns azimuths from -pi to pi."""
-        return self.wrap(self.points, self.fitter.solid_faces)
+        return self.wrap(self.points, self.outer_faces)
 
     def wrap(self, points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         """The map ``skull`` of other surfaces."""

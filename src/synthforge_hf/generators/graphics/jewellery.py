@@ -99,7 +99,7 @@ def build_necklace(
     if style.necklace == "none":
         return []
     fit = fit.neck
-    surfaces = [(head_vertices, fit.fitter.solid_faces)] + [(mesh.vertices, mesh.faces) for mesh in garments]
+    surfaces = [(head_vertices, fit.outer_faces)] + [(mesh.vertices, mesh.faces) for mesh in garments]
     offsets = np.cumsum([0] + [len(points) for points, _ in surfaces[:-1]])
     points = fit.to_local(np.concatenate([points for points, _ in surfaces]))
     faces = np.concatenate([faces + offset for (_, faces), offset in zip(surfaces, offsets, strict=True)])
