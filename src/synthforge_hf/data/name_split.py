@@ -5,10 +5,14 @@ import hashlib
 from synthforge_hf.errors import UsageError
 
 
+def place_of_name(name: str) -> float:
+    """Return where a name lies in [0, 1): the first 8 bytes of its SHA-256 (big-endian) over 2**64."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
 def in_training_share(name: str, share: float) -> bool:
-    """Return whether a sample is one of about ``share`` (0 to 1) of all names: the first 8 bytes of its name's SHA-256,
-    read as a fraction of 2**64, are below ``share``."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
+    """Return whether a sample is one of about ``share`` (0 to 1) of all names: those that lie below ``share``."""
+    return place_of_name(name) < share
 
 
 def check_share(share: float) -> None:

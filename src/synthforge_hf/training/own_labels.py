@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from synthforge_hf.data.name_split import in_training_share
+from synthforge_hf.data.name_split import place_of_name
 from synthforge_hf.data.public.celebamask_hq import ParsingPhoto, read_celebamask_hq
 from synthforge_hf.data.public.lapa import LaPaPhoto, read_lapa
 from synthforge_hf.data.public.three_hundred_w import is_test_photo, read_300w
@@ -274,14 +274,14 @@ def _benchmark_folder(
         if share is None and (folder / "CelebA-HQ-to-CelebA-mapping.txt").is_file():
             return _celebamask(read_celebamask_hq(folder, "train")), _celebamask(read_celebamask_hq(folder, "val"))
         parsing = read_celebamask_hq(folder)
-        chosen = _by_name([photo.image.stem for photo in parsing], share or DEFAULT_SHARE, folder)
+        chosen = _by_name([photo.image.stem for photo in parsing], share, folder)
         return _celebamask(_pick(parsing, chosen)), _celebamask(_pick(parsing, ~chosen))
     if next(folder.rglob("*.pts"), None) is not None:
         _need(tasks, ("landmarks",), "300-W")
         samples = [sample for sample in read_300w(folder) if not is_test_photo(sample[0], folder)]
         if not samples:
             raise UsageError(f"{folder} holds only test photos of 300-W (helen/testset, lfpw/testset, ibug)")
-        chosen = _by_name([path.stem for path, _ in samples], share or DEFAULT_SHARE, folder)
+        chosen = _by_name([path.stem for path, _ in samples], share, folder)
         return _three_hundred_w(_pick(samples, chosen)), _three_hundred_w(_pick(samples, ~chosen))
     return None
 
@@ -292,8 +292,12 @@ def _need(tasks: Sequence[str], offered: Sequence[str], name: str) -> None:
             raise UsageError(f"{name} has no labels for the task '{task}', only for {' and '.join(offered)}")
 
 
-def _by_name(names: Sequence[str], share: float, dataset: object) -> np.ndarray:
-    chosen = np.array([in_training_share(name, share) for name in names], dtype=bool)
+def _by_name(names: Sequence[str], share: float | None, dataset: object) -> np.ndarray:
+    """Return which of the names are trained on; without a share a tenth is held out, of few names the last one."""
+    places = np.array([place_of_name(name) for name in names])
+    if share is None:
+        share = min(DEFAULT_SHARE, float(places.max()))
+    chosen = places < share
     if chosen.all() or not chosen.any():
         raise UsageError(
             f"{dataset} has {len(names)} samples, and a training share of {share:g} leaves none to "
@@ -364,7 +368,7 @@ def _open_data_set(
     parts = list(used.items())
     if len(parts) == 1:
         rows = used["train"]
-        chosen = _by_name(_row_names(rows, wanted["image"]), share or DEFAULT_SHARE, dataset)
+        chosen = _by_name(_row_names(rows, wanted["image"]), share, dataset)
         parts = [("train", rows.select(np.flatnonzero(chosen))), ("train", rows.select(np.flatnonzero(~chosen)))]
     train, validation = (RowSource(rows, split, wanted, class_names, depth_unit) for split, rows in parts)
     return train, validation
