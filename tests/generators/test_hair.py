@@ -128,3 +128,12 @@ def test_shares_are_those_asked_for() -> None:
     assert np.isin(names(0.0, 0.5, 0.0, 0.4), hanging).mean() == pytest.approx(0.7, abs=0.1)
     assert np.isin(names(1.0, 0.4, 0.0, 0.4), hanging).mean() == pytest.approx(0.1, abs=0.06)
     assert not np.isin(names(0.0, 0.5, 0.0, 0.0), hanging).any()
+
+
+def test_a_bare_crown_leaves_a_ring_at_the_sides_and_the_back() -> None:
+    hair = grown(HairStyle("short", bare_crown=50.0, recession=20.0), 1).mesh
+    used = hair.vertices[np.unique(hair.faces)]
+    crown = person(1)[0][:, 1].max()
+    full = grown(HairStyle("short"), 1).mesh.vertices[:, 1].max()
+    assert full > crown - 0.005 > used[:, 1].max()
+    assert used[:, 2].min() < person(1)[0][:, 2].min() + 0.06

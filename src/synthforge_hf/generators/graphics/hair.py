@@ -103,7 +103,9 @@ def _prepare(
     cells = 11 if style.name in ("curly", "messy") else 5
     volume = volume * (1 + style.lumps * smooth_noise(rows, columns, cells, random))
     taper = np.clip((line - ground.polar) / 16, 0, 1) ** 0.6
-    start = np.where(away < 120, style.bare_crown, 0.8 * style.bare_crown)
+    # Bare from the forehead to the crown; a ring at the sides and the back stays.
+    start = np.where(style.bare_crown > 0, np.interp(away, [48, 72], [1, 0]) * (line - style.bare_crown), 0)
+    start = start + style.bare_crown
     if style.bare_crown > 0:
         taper = taper * np.clip((ground.polar - start) / 14, 0, 1) ** 0.6
     falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.6 if style.length > 0.1 else 0.3])[:, None]
@@ -195,7 +197,7 @@ def _scatter(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(number,) rows and columns spread evenly over the surface between two rows per column."""
     rows, columns = ground.polar.shape
-    inside = (np.arange(rows)[:, None] >= start - 0.5) & (np.arange(rows)[:, None] <= end)
+    inside = (np.arange(rows)[:, None] >= start - 0.5) & (np.arange(rows)[:, None] <= end) & (end - start > 1.5)
     area = np.cumsum((ground.row_length * ground.column_length * inside).ravel())
     cell = np.searchsorted(area, random.random(number) * area[-1])
     row, column = np.divmod(cell, columns)
@@ -214,9 +216,10 @@ def _body(
     turn = np.radians(style.disorder) * random.normal(size=number)
     steps = 9 if style.curl > 0 else 7
     row, column = _trace(ground, flow, row, column, length, turn, steps)
-    # Hair on the head ends at the hairline, some a little beyond.
+    # Hair on the head ends at the hairline, some a little beyond; or goes over into what falls.
     index = np.mod(column + 0.5, len(coverage.end)).astype(np.intp) % len(coverage.end)
-    row = np.minimum(row, coverage.end[index] + random.uniform(-0.5, 1.2, (number, 1)))
+    last = np.where(ground.hanging, ANCHOR_ROW + 18, coverage.end)
+    row = np.minimum(row, last[index] + random.uniform(-0.5, 1.2, (number, 1)))
     return _lie(ground, coverage, row, column, style, random)
 
 
@@ -268,8 +271,9 @@ def _edge(
     """Short fine hair along the hairline, so that it is no sharp line."""
     number = 320
     columns = len(coverage.end)
-    column = random.uniform(0, columns, number)
-    end = coverage.end[column.astype(np.intp)]
+    haired = np.flatnonzero(coverage.end - coverage.start > 1.5)
+    column = haired[random.integers(0, len(haired), number)] + random.random(number)
+    end = coverage.end[column.astype(np.intp) % columns]
     row = end + random.uniform(-2.2, 0.6, number)
     length = random.uniform(0.004, 0.016, number) * (0.5 if style.name == "buzz" else 1)
     turn = 0.5 * random.normal(size=number)

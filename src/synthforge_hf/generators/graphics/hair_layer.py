@@ -40,7 +40,7 @@ def cap_layer(ground: HairGround, coverage: Coverage, standing: bool) -> ShadedM
     offset = SHARE_OF_HEIGHT * values[..., 6] + 0.0012
     under = (share > 1) & ~ground.hanging
     if coverage.start.any():
-        under |= share == 0
+        under |= (share == 0) | (coverage.end - coverage.start < 1.5)
     grid = values[..., :3] + values[..., 3:6] * np.where(under, -0.004, offset)[..., None]
     mesh = _surface(grid, closed=True)
     # Hair on end shows its tips: grains instead of streaks.
