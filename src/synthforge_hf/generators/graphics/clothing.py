@@ -60,7 +60,7 @@ def sample_outfit(gender: float, age: float, random: np.random.Generator) -> Out
     shares = CHILDREN if age < 0.3 else (MEN if gender > 0.5 else WOMEN)
     name = str(random.choice(KINDS, p=np.array(shares) / sum(shares)))
     neckline, drop, point, width = {
-        "t-shirt": (random.uniform(-0.165, -0.142), random.uniform(0.015, 0.05), random.uniform(0, 0.2), 0.065),
+        "t-shirt": (random.uniform(-0.158, -0.138), random.uniform(0.012, 0.045), random.uniform(0, 0.2), 0.065),
         "v-neck": (random.uniform(-0.17, -0.145), random.uniform(0.06, 0.16), random.uniform(0.6, 1.0), 0.062),
         "wide neck": (random.uniform(-0.19, -0.17), random.uniform(0.02, 0.1), random.uniform(0.0, 0.3), 0.11),
         "turtleneck": (-0.135, 0.01, 0.0, 0.065),

@@ -76,20 +76,20 @@ def sample_glasses(
     if shape == "aviator" and rim == "plastic" and random.random() < 0.7:
         rim = "wire"
     low, high = {
-        "round": (0.92, 1.02),
-        "oval": (0.62, 0.78),
-        "rectangular": (0.5, 0.72),
-        "square": (0.78, 0.95),
-        "wayfarer": (0.68, 0.85),
-        "aviator": (0.82, 0.98),
-        "cat-eye": (0.6, 0.82),
+        "round": (0.88, 1.0),
+        "oval": (0.58, 0.74),
+        "rectangular": (0.45, 0.66),
+        "square": (0.72, 0.9),
+        "wayfarer": (0.64, 0.8),
+        "aviator": (0.78, 0.92),
+        "cat-eye": (0.56, 0.76),
     }[shape]
     lens = "clear"
     if dark:
         lens = str(random.choice(["dark", "gradient", "tinted"], p=[0.72, 0.18, 0.1]))
     elif random.random() < 0.08:
         lens = "tinted"
-    roomy = random.uniform(0.82, 1.0) if not dark else random.uniform(0.92, 1.0)
+    roomy = random.uniform(0.78, 0.94) if not dark else random.uniform(0.85, 0.98)
     heavy = rim == "plastic" and random.random() < 0.45
     return GlassesStyle(
         name="sunglasses" if dark else "glasses",
@@ -187,7 +187,7 @@ def build_glasses(fit: HeadFit, style: GlassesStyle, random: np.random.Generator
     half_bridge = 0.5 * style.bridge * size
     endpiece = 0.5 * style.rim_width + 0.001
     room = 0.5 * (half - endpiece - half_bridge - style.rim_width)
-    half_width = min(room * style.fill, 0.030 * size)
+    half_width = min(room * style.fill, 0.0265 * size)
     half_height = half_width * style.aspect * (1.12 if style.lens == "dark" else 1.0)
     # Lenses that do not fill their room keep near the nose only a little: the eye looks through their middle.
     centre_x = half_bridge + style.rim_width + half_width + 0.55 * (room - half_width)

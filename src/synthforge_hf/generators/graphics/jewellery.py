@@ -38,7 +38,7 @@ def sample_jewellery(
     factor = 1.0 if gender < 0.5 and age > 0.3 else 0.2
     wears_earrings = random.random() < earrings_share * factor
     wears_necklace = random.random() < necklace_share * factor
-    earrings = str(random.choice(EARRINGS, p=[0.35, 0.25, 0.28, 0.12] if factor == 1.0 else [0.75, 0.2, 0.05, 0.0]))
+    earrings = str(random.choice(EARRINGS, p=[0.25, 0.3, 0.3, 0.15] if factor == 1.0 else [0.75, 0.2, 0.05, 0.0]))
     necklace = str(random.choice(NECKLACES, p=[0.4, 0.2, 0.3, 0.1]))
     alone = factor < 1.0 and random.random() < 0.5
     metal = np.array(METALS[random.choice(len(METALS), p=[0.4, 0.4, 0.12, 0.08])]) * random.uniform(0.7, 1.2)
@@ -47,8 +47,8 @@ def sample_jewellery(
         earrings if wears_earrings else "none",
         necklace if wears_necklace else "none",
         (str(random.choice(["left", "right"])),) if alone else ("left", "right"),
-        float(random.uniform(0.004, 0.0085)),
-        float(random.uniform(0.015, 0.05)),
+        float(random.uniform(0.0045, 0.011)),
+        float(random.uniform(0.018, 0.06)),
         np.clip(np.stack([metal, stone]), 0.01, 0.9),
         float(random.uniform(0, np.pi)),
     )
@@ -78,7 +78,7 @@ def build_earrings(fit: HeadFit, style: JewelleryStyle) -> list[Part]:
             centre = hole + down * radius
             ring = centre + radius * (np.cos(angle)[:, None] * across - np.sin(angle)[:, None] * down)
             axis = np.cross(across, down)
-            solids.append(sweep(ring, circle(0.0011 + 0.12 * size, 6), metal, 0.95, axis, closed=True))
+            solids.append(sweep(ring, circle(0.0013 + 0.15 * size, 6), metal, 0.95, axis, closed=True))
             continue
         wire = hole + down * np.linspace(-0.001, length, 4)[:, None]
         solids.append(sweep(wire, circle(0.0008, 5), metal, 0.9, FORWARD))

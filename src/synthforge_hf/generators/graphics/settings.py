@@ -189,8 +189,8 @@ class AccessorySettings:
     glasses_share: float = 0.2
     sunglasses_share: float = 0.25
     headwear_share: float = 0.1
-    earrings_share: float = 0.4
-    necklace_share: float = 0.15
+    earrings_share: float = 0.5
+    necklace_share: float = 0.25
     occluder_share: float = 0.08
 
     def __post_init__(self) -> None:
