@@ -27,9 +27,9 @@ class CameraEffects:
 
     defocus: radius of the blur. motion: length of the shake; motion_angle: its direction, radians.
     noise: standard deviation in grey levels where the image is mid-grey; noise_grain: 0 fine to 2 coarse.
-    tint: (3,) factors of the channels. gamma, contrast, lift: the tone curve; white: the value that becomes white. saturation: 0 grey to 1 as it was and
-    beyond. sepia: share. vignette: how much darker the corners are. shrink: how many times fewer pixels across.
-    jpeg_quality: 0 for none; jpeg_subsampling: "4:4:4" or "4:2:0".
+    tint: (3,) factors of the channels. gamma, contrast, lift: the tone curve; white: the value that becomes white.
+    saturation: 0 grey to 1 as it was and beyond. sepia: share. vignette: how much darker the corners are. shrink: how
+    many times fewer pixels across. jpeg_quality: 0 for none; jpeg_subsampling: "4:4:4" or "4:2:0".
     """
 
     names: tuple[str, ...] = ()

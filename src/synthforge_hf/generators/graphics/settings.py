@@ -133,8 +133,8 @@ class BackgroundSettings:
     """What is behind the head.
 
     pictures_share: pictures of one's own, where ``pictures`` names any. environment_share: of the others, photographed
-    places; the rest are plain and patterned scenes, and walls. people_share: backgrounds with other people at the edge, out of focus.
-    sharp_share: backgrounds in focus.
+    places; the rest are plain and patterned scenes, and walls. people_share: backgrounds with other people at the edge,
+    out of focus. sharp_share: backgrounds in focus.
     pictures: a folder of images, or a data set that ``datasets.load_dataset`` finds. pictures_sha256: of their names
     and contents; filled in when the recipe is loaded, and checked whenever they are read.
     """
