@@ -59,9 +59,10 @@ class HubUnderTest:
         """Run a function of a module in the process that talks to the Hub; its exceptions are raised here."""
         return self._pool.submit(function, *arguments, **options).result(timeout=300)
 
-    def close(self) -> None:
-        """Leave nothing behind on a Hub that others use too."""
+    def leave_nothing_behind(self) -> None:
         self(delete_repositories, self._names)
+
+    def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def new_name(self) -> str:
@@ -111,6 +112,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubUnderTes
     if os.environ.get("HF_ENDPOINT"):
         hub = HubUnderTest(os.environ["HF_ENDPOINT"], os.environ["HF_TOKEN"], home)
         yield hub
+        hub.leave_nothing_behind()
         hub.close()
         return
     with HubServer() as server:

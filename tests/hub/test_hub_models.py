@@ -15,6 +15,7 @@ from conftest import HubUnderTest
 import synthforge_hf
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub import pull, push
+from synthforge_hf.hub.licenses import license_table, refuse_unaccepted, sources_of_generator
 
 RESULTS = {
     "benchmark": "300w",
@@ -109,8 +110,8 @@ def test_a_model_runs_from_the_repository_s_name(hub: HubUnderTest, mini: str, p
     assert here["nose"] == pytest.approx([226, 119], abs=15)
 
 
-def test_it_runs_without_the_package(hub: HubUnderTest, mini: str, photo: str, tmp_path: Path) -> None:
-    """The repository's own code, in a process where ``synthforge_hf`` cannot be imported; faces by its own detector."""
+def test_they_run_without_the_package(hub: HubUnderTest, mini: str, adapted: str, photo: str, tmp_path: Path) -> None:
+    """The repositories' own code where ``synthforge_hf`` cannot be imported; faces by the detector that comes along."""
     script = f"""
 import json, sys
 sys.modules["synthforge_hf"] = None
@@ -120,6 +121,7 @@ network = AutoModel.from_pretrained(name, trust_remote_code=True)
 processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=True)
 faces = pipeline(model=name, trust_remote_code=True, device="cpu")({photo!r})
 classes = [type(network).__name__, type(processor).__name__]
+classes.append(type(AutoModel.from_pretrained({adapted!r}, trust_remote_code=True)).__name__)
 print(json.dumps({{"classes": classes, "nose": faces[0]["landmarks"][30].tolist()}}))
 """
     environment = {
@@ -132,7 +134,7 @@ print(json.dumps({{"classes": classes, "nose": faces[0]["landmarks"][30].tolist(
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     found = json.loads(result.stdout.splitlines()[-1])
-    assert found["classes"] == ["SynthForgeModel", "SynthForgeImageProcessor"]
+    assert found["classes"] == ["SynthForgeModel", "SynthForgeImageProcessor", "SynthForgeForLabelFinetuning"]
     assert found["nose"] == pytest.approx([226, 119], abs=15)
 
 
@@ -202,8 +204,8 @@ def test_a_public_push_asks_for_the_licences(hub: HubUnderTest, model: Path) -> 
     text = card.read_text()
     for license_lines, words in (
         ("license: cc-by-nc-4.0", r"weights \(cc-by-nc-4.0\) forbids commercial use"),
-        ("license: other\nlicense_name: my-terms", r"weights \(my-terms\) forbids commercial use and passing it on"),
-        ("", r"weights \(not stated\) forbids"),
+        ("license: other\nlicense_name: my-terms", r"what weights \(my-terms\) allows is not known"),
+        ("", r"what weights \(not stated\) allows is not known"),
     ):
         card.write_text(text.replace("license: apache-2.0", license_lines))
         name = hub.new_name()
@@ -214,7 +216,9 @@ def test_a_public_push_asks_for_the_licences(hub: HubUnderTest, model: Path) -> 
         with pytest.raises(SynthForgeError):  # nothing was made
             hub(listing_or_error, name)
     hub(push, model, name, private=True)
-    assert "| weights | not stated | nobody has said what is allowed | no | no |" in hub(read, name, "README.md")
+    assert "| weights | not stated | nobody has said what is allowed | not known | not known |" in hub(
+        read, name, "README.md"
+    )
     public = hub.new_name()
     assert not hub(push, model, public, accept_licenses=True).private
     hub(delete, public)
@@ -250,6 +254,75 @@ def test_a_data_set_states_its_generator_s_licences(hub: HubUnderTest, dataset: 
     for heading in ("Intended use", "Limits", "Consent and misuse", "Origin and licences", "Citation"):
         assert card.count(f"## {heading}\n") == 1
     assert "![samples: image, depth, normals, segmentation, landmarks](preview.jpg)" in card
+
+
+def test_terms_of_licensed_generators_and_of_own_pictures() -> None:
+    sources = sources_of_generator("next3d", "terms of the Next3D checkpoint", pictures="holidays")
+    with pytest.raises(UsageError, match=r"'next3d' .* not known here; what background pictures 'holidays' .* FLAME"):
+        refuse_unaccepted(sources, "me/faces")
+    refuse_unaccepted(sources_of_generator("graphics", "CC0-1.0"), "me/faces")
+    assert license_table(sources).count("| not known | not known |") == 2
+
+
+def test_a_licence_in_a_sentence_becomes_a_name(hub: HubUnderTest, dataset: Path) -> None:
+    manifest = json.loads((dataset / "synthforge.json").read_text())
+    (dataset / "synthforge.json").write_text(
+        json.dumps(manifest | {"generator_license": "Terms of X; FLAME: see there"})
+    )
+    card = (dataset / "README.md").read_text()
+    sentence = "license: other\nlicense_name: 'Terms of X; FLAME: see there'\n"
+    (dataset / "README.md").write_text(card.replace("license: cc0-1.0\n", sentence))
+    name = hub.new_name()
+    hub(push, dataset, name, private=True)
+    assert "\nlicense_name: terms-of-x-flame-see-there\n" in hub(read, name, "README.md", "dataset")
+    assert hub(count_rows, name) == 9
+
+
+def count_rows(name: str) -> int:
+    from datasets import load_dataset
+
+    return load_dataset(name, split="train").num_rows
+
+
+def test_a_label_fine_tuned_model(hub: HubUnderTest, adapted: str) -> None:
+    assert hub(points_of, adapted) == ("SynthForgeForLabelFinetuning", (5, 2))
+
+
+@pytest.fixture(scope="module")
+def adapted(connection: HubUnderTest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model with five points of its own, published with code."""
+    folder = tmp_path_factory.mktemp("adapted")
+    connection(make_label_fine_tuned, str(folder))
+    name = connection.new_name()
+    with pytest.raises(UsageError, match="license-of-the-training-labels"):
+        connection(push, folder, name)
+    connection(push, folder, name, private=True, with_code=True)
+    return name
+
+
+def make_label_fine_tuned(folder: str) -> None:
+    from transformers import AutoImageProcessor
+
+    from synthforge_hf.models.label_finetuning.modeling_label_finetuning import SynthForgeForLabelFinetuning
+    from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+
+    mini = synthforge_hf.pretrained()["mini"]
+    model = SynthForgeForLabelFinetuning.from_backbone(
+        SynthForgeModel.from_pretrained(mini), ("landmarks",), num_landmarks=5
+    )
+    model.save_pretrained(folder)
+    AutoImageProcessor.from_pretrained(mini).save_pretrained(folder)
+    card = "---\nlicense: other\nlicense_name: license-of-the-training-labels\n---\n\n# Five points\n"
+    (Path(folder) / "README.md").write_text(card)
+
+
+def points_of(model: str) -> tuple[str, tuple[int, ...]]:
+    import numpy as np
+    from transformers import pipeline
+
+    analyse = pipeline("face-analysis", model=model, device="cpu")
+    faces = analyse(np.full((100, 120, 3), 128, np.uint8), boxes=[30.0, 20.0, 80.0, 70.0])
+    return type(analyse.model).__name__, faces[0]["landmarks"].shape
 
 
 def test_a_token_in_a_file_stops_the_push(hub: HubUnderTest, model: Path) -> None:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Collection, Mapping
 from importlib import resources
+from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
 
 from synthforge_hf import __version__
+from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.errors import SynthForgeError
 from synthforge_hf.hub.contents import PREVIEW_NAME, Contents
 from synthforge_hf.hub.evaluation_results import EvaluationRecord, model_index, results_table
@@ -42,6 +44,18 @@ _CONSENT = {
 }
 
 
+_MODEL_LIMITS = {
+    "synthforge": (
+        "Trained on generated faces; photos differ from them. Depth is metric only where the photo's focal length is "
+        "known."
+    ),
+    "synthforge_label_finetuning": (
+        "The frozen backbone was trained on generated faces, the label networks on the labels named above: what those "
+        "do not show, the model has not seen."
+    ),
+}
+"""Of the models that the pipeline "face-analysis" runs."""
+
 _CODE_NOTE = """
 The code is in this repository too. Without `synthforge_hf`, pass `trust_remote_code=True` to the calls above, and for
 the pipeline write `pipeline(model="{repo_id}", trust_remote_code=True)`.
@@ -55,15 +69,18 @@ def dataset_card(contents: Contents, repo_id: str, url: str) -> str:
         return _recipe_card(contents, repo_id)
     first = min(manifest.shards.values(), key=lambda record: (record.split != "train", record.path))
     generator = manifest.recipe.generator
+    consent = _CONSENT.get(generator, "The people shown do not exist.")
+    if pictures := own_pictures(manifest.recipe):
+        consent += f" Backgrounds are cut from the pictures '{pictures}', which may show people who were not asked."
     fields = {
         **_citation(contents.card, repo_id, url),
         "first_split": first.split,
         "first_shard": first.path,
         "limits": _LIMITS.get(generator, "What the generator does not draw, a model trained on it does not learn."),
-        "consent": _CONSENT.get(generator, "The people shown do not exist."),
+        "consent": consent,
         "licenses": license_table(sources_of(contents)),
     }
-    text = _PLACEHOLDER.sub(repo_id, contents.card)
+    text = _with_plain_license_name(_PLACEHOLDER.sub(repo_id, contents.card))
     if PREVIEW_NAME not in text:
         picture = f"\n\n![samples: image, depth, normals, segmentation, landmarks]({PREVIEW_NAME})"
         text = re.sub(r"^(# .+)$", lambda match: match[1] + picture, text, count=1, flags=re.MULTILINE)
@@ -73,9 +90,9 @@ def dataset_card(contents: Contents, repo_id: str, url: str) -> str:
 def model_card(contents: Contents, repo_id: str, url: str, results: list[EvaluationRecord], with_code: bool) -> str:
     """Return the card of a model: the one in its folder, evaluation results as metadata, and what it leaves out."""
     metadata, body = split_card(contents.card)
-    is_analyser = contents.configuration.get("model_type") == "synthforge"
+    limits = _MODEL_LIMITS.get(str(contents.configuration.get("model_type")))
     metadata.setdefault("library_name", "transformers")
-    if is_analyser:
+    if limits:
         metadata.setdefault("pipeline_tag", "image-segmentation")
     metadata["tags"] = list(dict.fromkeys([*(metadata.get("tags") or []), "synthforge"]))
     if results:
@@ -83,26 +100,24 @@ def model_card(contents: Contents, repo_id: str, url: str, results: list[Evaluat
     body = _EMBEDDED.sub(f'"{repo_id}"', _PLACEHOLDER.sub(repo_id, body))
     if not body.strip():
         body = f"# {repo_id.split('/')[-1]}\n"
-    training = contents.files.get("training.yaml")
     fields = {
         **_citation(body, repo_id, url),
-        "pipeline_import": ", pipeline" if is_analyser else "",
-        "pipeline_lines": (
-            f'\nfaces = pipeline("face-analysis", model="{repo_id}")("photo.jpg")' if is_analyser else ""
-        ),
+        "pipeline_import": ", pipeline" if limits else "",
+        "pipeline_lines": (f'\nfaces = pipeline("face-analysis", model="{repo_id}")("photo.jpg")' if limits else ""),
         "code_note": (_CODE_NOTE.format(repo_id=repo_id) if with_code else ""),
         "evaluation": results_table(results),
-        "trained_on": " (settings in `training.yaml`)" if training else "",
+        "limits": limits or "Not stated by whoever made it.",
         "licenses": license_table(sources_of(contents)),
     }
     text = _with_sections(body, "model.md", fields, replacing=[_MODEL_USE, *([_RESULTS] if results else [])])
-    return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n{text}"
+    return _join_card(metadata, text)
 
 
 def sources_of(contents: Contents) -> list[Source]:
     """Return everything that the contents are made from, with its licence."""
     if contents.manifest is not None:
-        return sources_of_generator(contents.manifest.recipe.generator, contents.manifest.generator_license)
+        recipe = contents.manifest.recipe
+        return sources_of_generator(recipe.generator, contents.manifest.generator_license, own_pictures(recipe))
     if contents.recipe is not None:
         return [source("the recipe itself", "CC0-1.0")]
     metadata, _ = split_card(contents.card)
@@ -110,6 +125,11 @@ def sources_of(contents: Contents) -> list[Source]:
     if name == "other":
         name = str(metadata.get("license_name") or "other")
     return [source("weights", name), source("code of the model (synthforge_hf)", "Apache-2.0")]
+
+
+def own_pictures(recipe: Recipe) -> str:
+    """Return the name of the folder or data set that a recipe takes its background pictures from; empty without."""
+    return Path(getattr(getattr(recipe.settings, "background", None), "pictures", None) or "").name
 
 
 def split_card(text: str) -> tuple[dict[str, Any], str]:
@@ -126,6 +146,20 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     if not isinstance(metadata, dict):
         raise SynthForgeError("the metadata of README.md is no mapping of keys to values; mend it")
     return metadata, text[match.end() :]
+
+
+def _with_plain_license_name(text: str) -> str:
+    """The Hub takes a short name in small letters where the manifest has a sentence; the sentence stays in the body."""
+    metadata, body = split_card(text)
+    name = str(metadata.get("license_name") or "")
+    plain = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")[:60]
+    if name == plain:
+        return text
+    return _join_card({**metadata, "license_name": plain}, body)
+
+
+def _join_card(metadata: dict[str, Any], body: str) -> str:
+    return f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n{body}"
 
 
 def _recipe_card(contents: Contents, repo_id: str) -> str:

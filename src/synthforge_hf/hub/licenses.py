@@ -15,10 +15,13 @@ class Source:
     terms: str
     commercial: bool
     upload: bool
+    known: bool = True
 
     @property
     def restriction(self) -> str:
         """What the licence forbids, in words; empty where it forbids nothing that matters here."""
+        if not self.known:
+            return f"what {self.name} ({self.license}) allows is not known here"
         forbidden = [
             *(["commercial use"] if not self.commercial else []),
             *(["passing it on without leave"] if not self.upload else []),
@@ -71,21 +74,25 @@ _BEHIND_GENERATOR = {
 
 
 def source(name: str, license_name: str) -> Source:
-    """Return what is known about a licence. An unknown or missing one counts as forbidding what it does not allow."""
+    """Return what is known about a licence. An unknown or missing one allows nothing."""
     key = license_name.strip().lower()
     if key in _OPEN:
         return Source(name, license_name, _OPEN[key], True, True)
     if key in _NON_COMMERCIAL:
         return Source(name, license_name, _NON_COMMERCIAL[key], False, True)
     if not key:
-        return Source(name, "not stated", "nobody has said what is allowed", False, False)
-    return Source(name, license_name, "terms not known to this package: read them", False, False)
+        return Source(name, "not stated", "nobody has said what is allowed", False, False, known=False)
+    return Source(name, license_name, "terms not known to this package: read them", False, False, known=False)
 
 
-def sources_of_generator(generator: str, license_name: str) -> list[Source]:
-    """Return everything behind the images and labels of a generator: the images' own licence first."""
+def sources_of_generator(generator: str, license_name: str, pictures: str = "") -> list[Source]:
+    """Return everything behind the images and labels of a generator: the images' own licence first.
+
+    pictures: name of the user's own background pictures, if there are any.
+    """
+    own = [source(f"background pictures '{pictures}'", "")] if pictures else []
     behind = _BEHIND_GENERATOR.get(generator, ())
-    return [source(f"images and labels of the generator '{generator}'", license_name), _CODE, *behind]
+    return [source(f"images and labels of the generator '{generator}'", license_name), *own, _CODE, *behind]
 
 
 def refuse_unaccepted(sources: Iterable[Source], repo_id: str) -> None:
@@ -100,12 +107,12 @@ def refuse_unaccepted(sources: Iterable[Source], repo_id: str) -> None:
 
 def license_table(sources: Iterable[Source]) -> str:
     """Return the sources as a Markdown table."""
-    rows = [
-        f"| {each.name} | {each.license} | {each.terms} | {_yes(each.commercial)} | {_yes(each.upload)} |"
-        for each in sources
-    ]
-    return "\n".join(["| part | licence | terms | commercial use | passing on |", "|---|---|---|---|---|", *rows])
+    rows = ["| part | licence | terms | commercial use | passing on |", "|---|---|---|---|---|"]
+    for each in sources:
+        allowed = [_allowed(each, each.commercial), _allowed(each, each.upload)]
+        rows.append(f"| {' | '.join([each.name, each.license, each.terms, *allowed])} |")
+    return "\n".join(rows)
 
 
-def _yes(allowed: bool) -> str:
-    return "yes" if allowed else "no"
+def _allowed(origin: Source, allowed: bool) -> str:
+    return ("yes" if allowed else "no") if origin.known else "not known"
