@@ -39,7 +39,8 @@ def test_training_starts_at_the_backbones_landmarks(backbone: SynthForgeModel, u
         own, seen = model(crops()), backbone(crops())
     assert torch.allclose(own.landmarks, seen.landmarks, atol=1e-5)
     assert torch.equal(own.backbone_landmarks, seen.landmarks)
-    assert own.segmentation_logits.shape == seen.segmentation_logits.shape
+    same = own.segmentation_logits.argmax(dim=1) == seen.segmentation_logits.argmax(dim=1)
+    assert same.float().mean() > 0.95
     assert own.depth.shape == seen.depth.shape
 
 

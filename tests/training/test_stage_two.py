@@ -97,7 +97,7 @@ def test_the_script_stops_resumes_and_says_what_is_missing(
         rows.append(json.dumps({"file_name": f"{seed}.png", "points": five, "face_box": box}))
     (photos / "metadata.jsonl").write_text("\n".join(rows))
     config = tmp_path / "settings.yaml"
-    config.write_text("epochs: 12\nbatch_size: 4\ncheckpoint_every_minutes: 0.0\nlearning_rate: 0.001\n")
+    config.write_text("epochs: 6\nbatch_size: 4\ncheckpoint_every_minutes: 0.0\nlearning_rate: 0.001\n")
     command = [
         *(
             sys.executable,

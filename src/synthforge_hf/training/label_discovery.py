@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 from synthforge_hf.models.label_finetuning.modeling_label_finetuning import (
     LandmarkLabelNetwork,
+    SegmentationLabelNetwork,
     SynthForgeForLabelFinetuning,
     normalised_shape,
 )
@@ -27,6 +29,9 @@ MARGIN = 1.75
 
 COMPARED_SAMPLES = 2000
 """From at most how many samples the relation between the backbone's landmarks and the labelled ones is found."""
+
+COUNTED_SAMPLES = 500
+"""The same for the relation between the backbone's classes and the labelled ones."""
 
 RIDGES = tuple(10.0**power for power in range(-5, 2))
 """Strengths of regularisation that are tried for the shape correction."""
@@ -72,14 +77,10 @@ def compare_landmarks(
     windows: Any, backbone: SynthForgeModel, processor: SynthForgeImageProcessor
 ) -> tuple[Tensor, Tensor]:
     """Return the backbone's (N, P', 2) and the labelled (N, P, 2) landmarks of nominal crops, in [0, 1] of the crop."""
-    config = backbone.config
-    crops = CropMaker(
-        AugmentationSettings(), config.image_size, config.grid_size, MARGIN, processor.image_mean, processor.image_std
-    )
+    crops = _nominal_crops(backbone, processor)
     device = next(backbone.parameters()).device
-    chosen = np.linspace(0, len(windows) - 1, min(COMPARED_SAMPLES, len(windows))).astype(int)
     seen, labelled = [], []
-    for batch in DataLoader(Subset(windows, chosen.tolist()), batch_size=16):
+    for batch in _some_of(windows, COMPARED_SAMPLES):
         crop = crops.nominal({name: batch[name] for name in ("image", "landmarks")})
         seen.append(backbone(crop["pixel_values"].to(device)).landmarks.cpu())
         labelled.append(crop["landmarks"])
@@ -115,6 +116,25 @@ def fit_shape_correction(network: LandmarkLabelNetwork, seen: Tensor, labelled: 
             correction.linear.weight[outputs], correction.linear.bias[outputs] = weight.float(), bias.float()
 
 
+@torch.no_grad()
+def fit_class_table(
+    network: SegmentationLabelNetwork, windows: Any, backbone: SynthForgeModel, processor: SynthForgeImageProcessor
+) -> None:
+    """Set the class table to how often each labelled class goes with each class that the backbone sees."""
+    if network.table is None:
+        return
+    crops = _nominal_crops(backbone, processor)
+    counts = torch.zeros_like(network.table.given.weight, device="cpu", dtype=torch.float64)
+    for batch in _some_of(windows, COUNTED_SAMPLES):
+        crop = crops.nominal({name: batch[name] for name in ("image", "segmentation")})
+        device = next(backbone.parameters()).device
+        seen = backbone(crop["pixel_values"].to(device)).segmentation_logits.cpu().softmax(dim=1)
+        known = crop["segmentation"] != IGNORED_CLASS
+        labels = functional.one_hot(crop["segmentation"][known], len(counts)).double()
+        counts += labels.T @ seen.permute(0, 2, 3, 1)[known].double()
+    network.table.given.weight.copy_((counts + 1).log())
+
+
 def ridge_regression(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return weight (M, K) and bias (M,) of outputs (N, M) on inputs (N, K), float64."""
     input_mean, output_mean = inputs.mean(dim=0), outputs.mean(dim=0)
@@ -130,6 +150,19 @@ def ridge_regression(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
             best, inverse = error, (shrink / singular.clamp(min=1e-12))[:, None]
             weight = (right.T @ (inverse * (left.T @ centred))).T
     return weight, output_mean - weight @ input_mean
+
+
+def _nominal_crops(backbone: SynthForgeModel, processor: SynthForgeImageProcessor) -> CropMaker:
+    config = backbone.config
+    return CropMaker(
+        AugmentationSettings(), config.image_size, config.grid_size, MARGIN, processor.image_mean, processor.image_std
+    )
+
+
+def _some_of(windows: Any, count: int) -> DataLoader:
+    """Batches of at most ``count`` windows, evenly spread."""
+    chosen = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
+    return DataLoader(Subset(windows, chosen.tolist()), batch_size=16)
 
 
 def _count_classes(windows: Any) -> int:

@@ -26,6 +26,7 @@ from synthforge_hf.training.label_discovery import (
     MARGIN,
     compare_landmarks,
     crop_maker,
+    fit_class_table,
     fit_shape_correction,
     found_in_labels,
     nearest_landmarks,
@@ -73,6 +74,8 @@ def finetune_labels(
         raise UsageError(f"network: {' '.join(str(error).split())}") from error
     if compared is not None and network.landmark_network is not None:
         fit_shape_correction(network.landmark_network, *compared)
+    if network.segmentation_network is not None:
+        fit_class_table(network.segmentation_network, train, backbone.to(accelerator.device), processor)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     processor.depth_focal = network.config.depth_focal  # type: ignore[assignment]
     crops = crop_maker(settings.augmentation, network, processor)

@@ -26,9 +26,10 @@ class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
     nearest_landmarks (`tuple[int, ...]`, *optional*):
         For each new point the backbone's point whose heatmap it starts from. Unless given: the same point where both
         schemes have as many, none at all otherwise.
-    shape_correction (`bool`, defaults to True):
-        Whether those heatmaps are first moved by a linear function of the backbone's landmarks, which training begins
-        with the least-squares solution of. Not in the paper; most of what differs between two schemes is of this kind.
+    fitted_start (`bool`, defaults to True):
+        Whether a label network corrects a start that is fitted to the labels in closed form before training: heatmaps
+        moved by a linear function of the backbone's landmarks, and classes translated by how often each goes with each.
+        Not in the paper; most of what differs between two schemes is of these kinds.
     mirrored_landmarks (`tuple[int, ...]`, *optional*):
         Permutation of the new points in a mirrored image. None: unknown unless there are 68 (iBUG order).
     id2label (`dict[int, str]`), num_labels (`int`):
@@ -49,7 +50,7 @@ class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
     use_features: bool = False
     num_landmarks: int = 0
     nearest_landmarks: list[int] | tuple[int, ...] | None = None
-    shape_correction: bool = True
+    fitted_start: bool = True
     mirrored_landmarks: list[int] | tuple[int, ...] | None = None
     depth_mean: float | int | None = None
     depth_scale: float | int | None = None

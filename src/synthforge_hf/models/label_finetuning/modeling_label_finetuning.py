@@ -4,7 +4,8 @@ The backbone was trained on labels that are exact but follow their generator's c
 prediction, optionally together with its feature map, to the labels of another data set: other landmarks, other classes.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -23,6 +24,9 @@ from synthforge_hf.models.synthforge.modeling_synthforge import (
     full_precision,
 )
 from synthforge_hf.models.synthforge.supervision import Labels, supervised_losses, weighted_sum
+
+SMALLEST_PROBABILITY = 1e-4
+"""Of a class in a fitted start; keeps what was never seen together possible."""
 
 
 class ZeroConv2d(nn.Conv2d):
@@ -54,6 +58,44 @@ def normalised_shape(points: Tensor) -> tuple[Tensor, Tensor]:
     return centred / size, size
 
 
+class ClassTable(nn.Module):
+    """Probabilities of one scheme's classes as a mixture of those of another: P(new) = sum of P(new | old) P(old)."""
+
+    def __init__(self, known: int, classes: int) -> None:
+        super().__init__()
+        self.given = ZeroLinear(known, classes, bias=False)
+
+    @torch.no_grad()
+    def pair_equal_names(self, known: Mapping[Any, str], names: Mapping[Any, str]) -> None:
+        """Let classes of one name go with each other a thousand times as often as with any other class."""
+        equal = [[float(name == other) for other in known.values()] for name in names.values()]
+        self.given.weight.copy_(torch.tensor(equal) * math.log(1000.0))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Map (B, C', H, W) logits of the old classes to (B, C, H, W) log-probabilities of the new ones."""
+        table = self.given.weight.float().softmax(dim=0)
+        mixed = functional.conv2d(logits.float().softmax(dim=1), table[:, :, None, None])
+        return mixed.clamp(min=SMALLEST_PROBABILITY).log()
+
+
+class SegmentationLabelNetwork(nn.Module):
+    """UNet on the backbone's class logits; with a fitted start it corrects their translation to the new classes."""
+
+    def __init__(self, config: SynthForgeForLabelFinetuningConfig) -> None:
+        super().__init__()
+        known, classes = len(config.backbone.id2label or ()), len(config.id2label or ())
+        features = config.backbone.feature_channels if config.use_features else 0
+        self.table = ClassTable(known, classes) if config.fitted_start else None
+        self.unet = UNet(known + features, classes, tuple(config.segmentation_widths or ()))
+        if config.fitted_start:
+            self.unet.exit = ZeroConv2d(self.unet.exit.in_channels, classes, 1)
+
+    def forward(self, logits: Tensor, features: Tensor | None) -> Tensor:
+        """Map (B, C', H, W) logits of the backbone to (B, C, H, W). features: (B, F, H, W), or None."""
+        correction = self.unet(_beside(logits, features))
+        return correction if self.table is None else self.table(logits) + correction
+
+
 class LandmarkLabelNetwork(nn.Module):
     """Stacked hourglasses on the backbone's heatmaps; each stack corrects the heatmap of the point it starts from."""
 
@@ -65,7 +107,7 @@ class LandmarkLabelNetwork(nn.Module):
         if nearest is None and points == known:
             nearest = tuple(range(known))
         self.nearest = None if nearest is None else list(nearest)
-        corrects = config.shape_correction and self.nearest is not None
+        corrects = config.fitted_start and self.nearest is not None
         self.shape_correction = ShapeCorrection(known, points) if corrects else None
         inputs = known + (config.backbone.feature_channels if config.use_features else 0)
         self.stem = ConvNormAct(inputs, channels)
@@ -106,21 +148,16 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
 
     config: SynthForgeForLabelFinetuningConfig  # type: ignore[assignment]
     base_model_prefix = "backbone"
-    _no_split_modules = ["UNet", "LandmarkHead", "LandmarkLabelNetwork"]  # noqa: RUF012
+    _no_split_modules = ["UNet", "LandmarkHead", "LandmarkLabelNetwork", "SegmentationLabelNetwork"]  # noqa: RUF012
 
     def __init__(self, config: SynthForgeForLabelFinetuningConfig) -> None:
         super().__init__(config)
         backbone = config.backbone
         self.backbone = SynthForgeModel(backbone)
-        features = backbone.feature_channels if config.use_features else 0
-        self.landmark_network = LandmarkLabelNetwork(config) if "landmarks" in config.tasks else None
-        self.segmentation_network = self.depth_network = None
-        if "segmentation" in config.tasks:
-            classes = len(backbone.id2label or ())
-            widths = tuple(config.segmentation_widths or ())
-            self.segmentation_network = UNet(classes + features, len(config.id2label or ()), widths)
-        if "depth" in config.tasks:
-            self.depth_network = UNet(1 + features, 1, tuple(config.depth_widths or ()))
+        tasks, features = config.tasks, backbone.feature_channels if config.use_features else 0
+        self.landmark_network = LandmarkLabelNetwork(config) if "landmarks" in tasks else None
+        self.segmentation_network = SegmentationLabelNetwork(config) if "segmentation" in tasks else None
+        self.depth_network = UNet(1 + features, 1, tuple(config.depth_widths or ())) if "depth" in tasks else None
         self.post_init()
 
     @classmethod
@@ -134,13 +171,16 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
         )
         model = cls(config)
         model.backbone.load_state_dict(backbone.state_dict())
+        if model.segmentation_network is not None and model.segmentation_network.table is not None:
+            model.segmentation_network.table.pair_equal_names(backbone.config.id2label or {}, config.id2label or {})
         return model
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, ZeroConv2d | ZeroLinear):
             init.zeros_(module.weight)
-            init.zeros_(module.bias)  # type: ignore[arg-type]
+            if module.bias is not None:
+                init.zeros_(module.bias)
         else:
             super()._init_weights(module)
 
@@ -179,7 +219,7 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
         )
         segmentation_logits, raw_depth = seen.segmentation_logits, None
         if self.segmentation_network is not None:
-            segmentation_logits = self.segmentation_network(_beside(segmentation_logits, features))
+            segmentation_logits = self.segmentation_network(segmentation_logits, features)
         if self.depth_network is not None:
             backbone = self.config.backbone
             raw_depth = self.depth_network(_beside((seen.depth - backbone.depth_mean) / backbone.depth_scale, features))
