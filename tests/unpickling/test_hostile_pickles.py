@@ -259,3 +259,27 @@ def test_a_npy_header_claims_what_is_not_there() -> None:
         with pytest.raises(SynthForgeError, match="damaged"):
             load_restricted_npy(Path("numbers.npy"))
     assert not Path("trace").exists()
+
+
+def test_mutated_files_are_read_or_refused_and_nothing_else() -> None:
+    honest = [pickle.dumps({"a": np.arange(4.0), "b": [1, {2: ("c",)}], "s": {1}}, protocol) for protocol in range(6)]
+    honest.append(tensor((2, 3), (3, 1)))
+    random = np.random.default_rng(0)
+    outcomes = collections.Counter[str]()
+    for number in range(600):
+        content = bytearray(honest[number % len(honest)])
+        for _ in range(random.integers(1, 4)):
+            place, other = random.integers(len(content), size=2)
+            if random.random() < 0.5:
+                content[place] = random.integers(256)
+            else:
+                content[place:place] = content[other : other + 12]
+        Path("mutated.pkl").write_bytes(content)
+        try:
+            load_restricted(Path("mutated.pkl"), EVERYTHING)
+            outcomes["read"] += 1
+        except SynthForgeError as error:
+            assert "\n" not in str(error)
+            outcomes["refused"] += 1
+    assert outcomes["read"] > 20 and outcomes["refused"] > 300
+    assert pickle.loads(pickle.dumps(np.arange(3))).tolist() == [0, 1, 2]

@@ -60,6 +60,7 @@ def convert_flame(folder: Path, out: Path, segmentation: Path | None = None) -> 
     Raises UsageError for a wrong folder, SynthForgeError when a file is missing, damaged, hostile or of another model,
     or OUT cannot be written.
     """
+    _check_out(out)
     files = find_files(folder)
     model = read_model(files["model"])
     landmarks = read_landmarks(files, model)
@@ -90,6 +91,15 @@ def convert_flame(folder: Path, out: Path, segmentation: Path | None = None) -> 
         num_vertices=len(model["template"]),
         num_faces=len(model["faces"]),
     )
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; OUT is a folder")
+    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    strangers = present - {WEIGHTS_NAME, METADATA_NAME, UNFINISHED_NAME}
+    if strangers:
+        raise UsageError(f"{out} holds other files ({min(strangers)}); choose a new folder")
 
 
 def _stored(array: np.ndarray) -> np.ndarray:
@@ -146,12 +156,6 @@ def _provenance(kind: str) -> dict[str, str]:
 
 
 def _write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; OUT is a folder")
-    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    strangers = present - {WEIGHTS_NAME, METADATA_NAME, UNFINISHED_NAME}
-    if strangers:
-        raise UsageError(f"{out} holds other files ({min(strangers)}); choose a new folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         # The metadata last: a folder that has it is complete.

@@ -24,7 +24,7 @@ CONTOUR_ROWS = 2 * CONTOUR_YAW_DEG + 1
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file: what it is, the names it goes by (lower case), where to get it and its terms."""
+    """One kind of file: what it is, the names it goes by (in any case), where to get it and its terms."""
 
     title: str
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "model": Kind(
         "the FLAME model",
-        ("flame2023_open.pkl", "flame2023.pkl", "flame2023_no_jaw.pkl", "generic_model.pkl", "flame_neutral.pkl"),
+        ("flame2023_Open.pkl", "flame2023.pkl", "flame2023_no_jaw.pkl", "generic_model.pkl", "FLAME_NEUTRAL.pkl"),
         f"{WEBSITE} after registration",
         "FLAME 2023 Open (flame2023_Open.pkl) is CC-BY-4.0; the others are for non-commercial research only",
     ),
@@ -47,13 +47,13 @@ KINDS: dict[str, Kind] = {
     ),
     "masks": Kind(
         "the vertex masks",
-        ("flame_masks.pkl",),
+        ("FLAME_masks.pkl",),
         f"{WEBSITE} after registration (FLAME Vertex Masks)",
         "the terms stated there",
     ),
     "uv": Kind(
         "the texture coordinates",
-        ("head_template.obj", "head_template_mesh.obj", "flame_texture.npz"),
+        ("head_template.obj", "head_template_mesh.obj", "FLAME_texture.npz"),
         f"the data folder of the DECA repository, or {WEBSITE} after registration (FLAME texture space)",
         "the terms stated there",
     ),
@@ -76,7 +76,7 @@ def find_files(folder: Path) -> dict[str, Path]:
             by_name.setdefault(path.name.lower(), []).append(path)
     found: dict[str, Path] = {}
     for key, kind in KINDS.items():
-        candidates = [path for name in kind.names for path in by_name.get(name, [])]
+        candidates = [path for name in kind.names for path in by_name.get(name.lower(), [])]
         if not candidates:
             raise SynthForgeError(
                 f"{folder} lacks {kind.title}: {' or '.join(kind.names)}; get it from {kind.where} ({kind.terms})"
