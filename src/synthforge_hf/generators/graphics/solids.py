@@ -21,10 +21,6 @@ class Solid:
         """The same thing with other (N, 3) points."""
         return Solid(points, self.faces, self.colours)
 
-    def turned(self, rotation: np.ndarray, origin: np.ndarray) -> "Solid":
-        """rotation: (3, 3), whose columns are the new axes."""
-        return self.moved(self.points @ rotation.T + origin)
-
 
 def join(solids: list[Solid]) -> Solid:
     offsets = np.cumsum([0] + [len(solid.points) for solid in solids[:-1]])
@@ -161,28 +157,3 @@ def box(size: tuple[float, float, float], bevel: float, colour: np.ndarray, glos
     points = np.concatenate([np.column_stack([outline * scale, np.full(24, depth)]) for scale, depth in layers])
     faces = outward(points, grid_faces(len(layers), 24, around=True))
     return Solid(points, faces, dye(colour, gloss, len(points)))
-
-
-def thick_sheet(outside: np.ndarray, inside: np.ndarray, colours: np.ndarray, around: bool = False) -> Solid:
-    """A sheet with two sides: (R, C, 3) grids of its outer and inner points, joined along their edges.
-
-    colours: (R, C, 4). around: the last column meets the first.
-    """
-    rows, columns = outside.shape[:2]
-    count = rows * columns
-    points = np.concatenate([outside.reshape(-1, 3), inside.reshape(-1, 3)])
-    faces = grid_faces(rows, columns, around)
-    index = np.arange(count).reshape(rows, columns)
-    if around:
-        loops = [(index[0], True), (index[-1][::-1], True)]
-    else:
-        loops = [(np.concatenate([index[0], index[1:, -1], index[-1, -2::-1], index[-2:0:-1, 0]]), True)]
-    rims = []
-    for loop, _ in loops:
-        following = np.roll(loop, -1)
-        rims += [
-            np.stack([loop, following, loop + count], 1),
-            np.stack([following, following + count, loop + count], 1),
-        ]
-    faces = np.concatenate([faces, faces[:, ::-1] + count, *rims])
-    return Solid(points, outward(points, faces), np.tile(colours.reshape(-1, 4), (2, 1)))
