@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from synthforge_hf.data.generation import generate
+from synthforge_hf.data.public.celebamask_hq import exchange_sides, is_mirrored
 from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.data.schema import decode_row
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.evaluation import evaluate
 from synthforge_hf.evaluation.analyser import FaceAnalyser
-from synthforge_hf.evaluation.celebamask_hq import exchange_sides, is_mirrored
 from synthforge_hf.evaluation.detection import PhotoFinds, search_photos, summarise_finds
 from synthforge_hf.evaluation.three_hundred_w import _best_find, _shake
 from synthforge_hf.models.face_detector import DetectedFace, SynthForgeFaceDetectorConfig, SynthForgeFaceDetectorModel

@@ -21,8 +21,15 @@ from synthforge_hf.models.label_finetuning.modeling_label_finetuning import Synt
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.training.augmentation import AugmentationSettings, CropMaker
 from synthforge_hf.training.finetuning_settings import FinetuningSettings
-from synthforge_hf.training.label_discovery import fit_shape_correction, nearest_landmarks, ridge_regression
+from synthforge_hf.training.label_discovery import (
+    MARGIN,
+    fit_class_table,
+    fit_shape_correction,
+    nearest_landmarks,
+    ridge_regression,
+)
 from synthforge_hf.training.stage_two import finetune_labels, read_finetuning_settings
 
 
@@ -229,3 +236,35 @@ def test_the_shape_correction_maps_one_scheme_to_another(backbone: Path) -> None
     known = labelled[:, 1].isfinite().all(dim=-1)
     assert (found[:, 0] - labelled[:, 0]).abs().max() < 1e-3
     assert (found[known, 1] - labelled[known, 1]).abs().max() < 2e-3
+
+
+def test_the_class_table_translates_a_scheme_without_training(backbone: Path) -> None:
+    """Labels that merge the backbone's own classes, seen on a few crops, are found by the table alone."""
+    model = SynthForgeModel.from_pretrained(backbone).eval()
+    processor = SynthForgeImageProcessor.from_pretrained(backbone)
+    with torch.no_grad():
+        model.segmentation_head.exit.weight *= 20  # an untrained head is sure of nothing
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (12, 112, 112, 3), dtype=torch.uint8, generator=generator)
+    crops = CropMaker(AugmentationSettings(), 64, 32, MARGIN, processor.image_mean, processor.image_std)
+    with torch.no_grad():
+        inputs = crops.nominal({"image": images})["pixel_values"]
+        seen = model(inputs).segmentation_logits.argmax(dim=1)
+    merged = (seen % 3).to(torch.uint8)
+    # Labels cover the window; the crop is its middle.
+    maps = torch.full((12, 56, 56), 255, dtype=torch.uint8)
+    maps[:, 12:44, 12:44] = merged
+    windows = [
+        {"image": image.numpy(), "segmentation": labels.numpy()} for image, labels in zip(images, maps, strict=True)
+    ]
+    adapted = SynthForgeForLabelFinetuning.from_backbone(
+        model, ("segmentation",), id2label={0: "a", 1: "b", 2: "c"}
+    ).eval()
+    network = adapted.segmentation_network
+    assert network is not None
+    with torch.no_grad():
+        before = (adapted(inputs).segmentation_logits.argmax(dim=1) == merged).float().mean()
+        fit_class_table(network, windows, model, processor)
+        after = (adapted(inputs).segmentation_logits.argmax(dim=1) == merged).float().mean()
+    assert before < 0.9
+    assert after > 0.93

@@ -13,14 +13,14 @@ from PIL import Image
 from rich.progress import track
 
 from synthforge_hf.data.name_split import check_share, in_training_share
-from synthforge_hf.data.public.celebamask_hq import read_celebamask_hq
+from synthforge_hf.data.public.celebamask_hq import exchange_sides, is_mirrored, read_celebamask_hq
 from synthforge_hf.errors import UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
 from synthforge_hf.evaluation.metrics import SegmentationScores
 from synthforge_hf.evaluation.report import EvaluationResult
 from synthforge_hf.models.face_detector import load_face_detector
 from synthforge_hf.models.synthforge.photos import open_photo, to_rgb
-from synthforge_hf.segmentation_classes import CLASS_ID, MIRRORED_CLASSES, SEGMENTATION_CLASSES
+from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
 
 SUFFIX = "_mirrored_corrected"
 
@@ -115,17 +115,3 @@ def _with_means(metrics: dict[str, Any], suffix: str) -> dict[str, Any]:
         values = [value for name, value in metrics[f"f1{suffix}"].items() if name in classes]
         means[f"mean_f1_{mean}{suffix}"] = float(np.mean(values)) if values else 0.0
     return {**metrics, **means}
-
-
-def is_mirrored(labels: np.ndarray) -> bool:
-    """Whether a (H, W) mask has its left eye (the person's own, so on the right in the image) left of its right eye."""
-    left, right = (np.nonzero(labels == CLASS_ID[name])[1] for name in ("l_eye", "r_eye"))
-    return bool(len(left) and len(right) and left.mean() < right.mean())
-
-
-def exchange_sides(labels: np.ndarray) -> np.ndarray:
-    """Return (H, W) class ids with left and right eyes, brows and ears exchanged."""
-    order = np.arange(len(SEGMENTATION_CLASSES), dtype=labels.dtype)
-    for left, right in MIRRORED_CLASSES:
-        order[left], order[right] = right, left
-    return order[labels]

@@ -21,6 +21,9 @@ from synthforge_hf.training.windows import WINDOW_VERSION, WindowSettings, cut_p
 
 CROPS = ("face_box", "landmarks", "detector", "whole")
 
+LABEL_VERSION = 2
+"""Raise when labels are read differently, so that cached windows are not used any more."""
+
 
 class FaceFinder:
     """Face boxes as the pipeline frames them: the detector's largest find, then the box of the landmarks seen there."""
@@ -68,7 +71,15 @@ class LabelWindows(Dataset):
         """Changes with the samples, their labels and the way windows are cut."""
         found = self.finder.fingerprint if self.crop == "detector" else ""
         return datasets.fingerprint.Hasher.hash(
-            [self.source.fingerprint, self.tasks, asdict(self.settings), self.crop, found, WINDOW_VERSION]
+            [
+                self.source.fingerprint,
+                self.tasks,
+                asdict(self.settings),
+                self.crop,
+                found,
+                WINDOW_VERSION,
+                LABEL_VERSION,
+            ]
         )
 
     def _square(self, sample: LabelledPhoto, index: int) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from synthforge_hf.data.name_split import place_of_name
-from synthforge_hf.data.public.celebamask_hq import ParsingPhoto, read_celebamask_hq
+from synthforge_hf.data.public.celebamask_hq import ParsingPhoto, exchange_sides, is_mirrored, read_celebamask_hq
 from synthforge_hf.data.public.lapa import LaPaPhoto, read_lapa
 from synthforge_hf.data.public.three_hundred_w import is_test_photo, read_300w
 from synthforge_hf.data.schema import DEPTH_UNIT
@@ -320,8 +320,10 @@ def _three_hundred_w(samples: Sequence[tuple[Path, np.ndarray]]) -> FileSource:
 
 def _celebamask(photos: Sequence[ParsingPhoto]) -> FileSource:
     def load(index: int) -> LabelledPhoto:
-        # Photos are officially twice as large as their masks.
-        return LabelledPhoto(open_photo(photos[index].image), segmentation=photos[index].segmentation())
+        # Photos are officially twice as large as their masks, and some were mirrored without exchanging left and right.
+        labels = photos[index].segmentation()
+        labels = exchange_sides(labels) if is_mirrored(labels) else labels
+        return LabelledPhoto(open_photo(photos[index].image), segmentation=labels)
 
     return FileSource([photo.image for photo in photos], load, "whole", SEGMENTATION_CLASSES)
 

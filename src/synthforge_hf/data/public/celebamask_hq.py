@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from synthforge_hf.errors import SynthForgeError, UsageError
-from synthforge_hf.segmentation_classes import CLASS_ID, SEGMENTATION_CLASSES
+from synthforge_hf.segmentation_classes import CLASS_ID, MIRRORED_CLASSES, SEGMENTATION_CLASSES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 PARTITIONS = ("train", "val", "test")
@@ -77,6 +77,20 @@ def read_celebamask_hq(directory: str | Path, subset: str | None = None) -> list
     if not photos:
         raise UsageError(f"{directory} holds no photo")
     return photos
+
+
+def is_mirrored(labels: np.ndarray) -> bool:
+    """Whether a (H, W) mask has its left eye (the person's own, so on the right in the image) left of its right eye."""
+    left, right = (np.nonzero(labels == CLASS_ID[name])[1] for name in ("l_eye", "r_eye"))
+    return bool(len(left) and len(right) and left.mean() < right.mean())
+
+
+def exchange_sides(labels: np.ndarray) -> np.ndarray:
+    """Return (H, W) class ids with left and right eyes, brows and ears exchanged."""
+    order = np.arange(len(SEGMENTATION_CLASSES), dtype=labels.dtype)
+    for left, right in MIRRORED_CLASSES:
+        order[left], order[right] = right, left
+    return order[labels]
 
 
 def _read_prepared(directory: Path) -> list[ParsingPhoto]:
