@@ -93,7 +93,7 @@ def _view(environment: Environment, turn: float, camera: PinholeCamera, widening
     """(MIDDLE, MIDDLE, 3) float32 radiance of a place turned by ``turn``, through a lens ``widening`` times as wide."""
     pixel = ((np.arange(MIDDLE) + 0.5) / MIDDLE - 0.5) * camera.width / camera.intrinsics[0, 0] * widening
     rays = np.stack([*np.meshgrid(pixel, pixel), np.ones((MIDDLE, MIDDLE))], axis=-1)
-    rays = rays @ camera.world_to_camera[:3, :3]
+    rays = rays.astype(np.float32) @ camera.world_to_camera[:3, :3].astype(np.float32)
     longitude = np.arctan2(rays[..., 0], -rays[..., 2]) + turn
     latitude = np.arctan2(rays[..., 1], np.hypot(rays[..., 0], rays[..., 2]))
     height, width, _ = environment.panorama.shape
@@ -222,9 +222,10 @@ def _gradient(
     size: int, first: tuple[int, int, int], second: tuple[int, int, int], random: np.random.Generator
 ) -> Image.Image:
     angle = random.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[0:size, 0:size] / (size - 1) - 0.5
+    y, x = np.mgrid[0:32, 0:32] / 31 - 0.5
     share = np.clip(0.5 + x * np.cos(angle) + y * np.sin(angle), 0, 1)[..., None]
-    return Image.fromarray((np.array(first) * (1 - share) + np.array(second) * share).astype(np.uint8))
+    small = Image.fromarray((np.array(first) * (1 - share) + np.array(second) * share).astype(np.uint8))
+    return small.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def _shape(draw: ImageDraw.ImageDraw, size: int, colour: tuple[int, int, int], random: np.random.Generator) -> None:

@@ -77,7 +77,7 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
             "gamma": float(np.exp(random.normal(0, 0.2))),
             "contrast": float(random.uniform(-0.1, 1.0)),
             "lift": float(random.uniform(-0.1, 0.01)),
-            "white": float(random.uniform(0.72, 1.0)),
+            "white": float(random.uniform(0.8, 1.0)),
         }
     if happens("saturation", settings.saturation_share):
         chosen["saturation"] = float(random.uniform(0.5, 1.5))

@@ -112,7 +112,7 @@ class LightSettings:
     coloured lamps. The rest is lit as in a studio.
     """
 
-    exposure_stops: Range = (-1.05, 0.3)
+    exposure_stops: Range = (-0.9, 0.5)
     directional_share: Range = (0.1, 0.9)
     environment_share: float = 0.5
     flash_share: float = 0.07
