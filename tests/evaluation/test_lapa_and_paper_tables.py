@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from synthforge_hf.cli import run
 from synthforge_hf.data.name_split import in_training_share
 from synthforge_hf.data.public.lapa import read_lapa
 from synthforge_hf.errors import SynthForgeError, UsageError
@@ -151,3 +152,14 @@ def test_celebamask_hq_has_the_papers_fourteen_classes(oracle, tmp_path) -> None
     assert result.num_images == sum(not in_training_share(str(number), 0.5) for number in range(4))
     assert result.metrics["mean_f1"] == pytest.approx(100 * 2 / 3)
     assert result.metrics["mean_f1_14"] == pytest.approx(100)
+
+
+def test_the_command_prints_the_table(model_folder, lapa, tmp_path, capsys) -> None:
+    arguments = ["evaluate", str(model_folder), "--benchmark", "lapa", "--data", str(lapa[0])]
+    arguments += ["--output", str(tmp_path / "results.json"), "--device", "cpu"]
+    assert run([*arguments, "--train-share", "0.5", "--table", "paper"]) == 0
+    shown = capsys.readouterr().out
+    assert "(ours)" in shown
+    assert "outside the training share 0.5" in shown
+    assert run([*arguments, "--table", "board"]) == 2
+    assert "only: paper" in capsys.readouterr().err
