@@ -159,6 +159,19 @@ def test_300w_is_split_by_name_and_test_photos_are_left_alone(tmp_path: Path) ->
         open_labels(str(tmp_path), ("depth",))
 
 
+def test_own_metadata_wins_over_folders_like_a_benchmarks(tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    lines = []
+    for number in range(4):
+        Image.new("RGB", SIZE).save(tmp_path / "images" / f"{number}.png")
+        Image.new("L", SIZE, number % 2).save(tmp_path / "masks" / f"{number}.png")
+        lines.append(f'{{"file_name": "images/{number}.png", "segmentation_file_name": "masks/{number}.png"}}')
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    train, _ = open_labels(str(tmp_path), ("segmentation",), class_names=("no", "yes"), train_share=0.5)
+    assert train.class_names == ("no", "yes")
+
+
 def test_celebamask_hq_photos_may_be_larger_than_their_masks(tmp_path: Path) -> None:
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()

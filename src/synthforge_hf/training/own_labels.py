@@ -3,6 +3,7 @@
 Every source gives labelled photos by number. What is wrong with one is an error of one line that names the sample.
 """
 
+import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from synthforge_hf.segmentation_classes import LAPA_CLASSES, SEGMENTATION_CLASSE
 
 LABEL_COLUMNS = {"landmarks": "landmarks_2d", "segmentation": "segmentation", "depth": "depth"}
 """Task -> column of its labels, unless the user names another."""
+
+OWN_FILES = ("metadata.*", "*/metadata.*", "*.parquet", "*/*.parquet")
+"""What a folder holds that is meant for ``load_dataset``."""
 
 DEFAULT_SHARE = 0.9
 """Of the samples are trained on where a set has no validation split of its own."""
@@ -262,6 +266,9 @@ def _benchmark_folder(
     folder: Path, tasks: Sequence[str], share: float | None
 ) -> tuple[LabelSource, LabelSource] | None:
     """Read a folder as a benchmark's authors ship it; None where it is not one."""
+    # Whoever wrote metadata or parquet files means load_dataset, even if the other folders look like a benchmark's.
+    if any(found for pattern in OWN_FILES for found in folder.glob(pattern)):
+        return None
     if (folder / "train" / "labels").is_dir() and (folder / "train" / "landmarks").is_dir():
         _need(tasks, ("landmarks", "segmentation"), "LaPa")
         if share is None:
@@ -276,7 +283,7 @@ def _benchmark_folder(
         parsing = read_celebamask_hq(folder)
         chosen = _by_name([photo.image.stem for photo in parsing], share, folder)
         return _celebamask(_pick(parsing, chosen)), _celebamask(_pick(parsing, ~chosen))
-    if next(folder.rglob("*.pts"), None) is not None:
+    if any(name.endswith(".pts") for _, _, names in os.walk(folder, followlinks=True) for name in names):
         _need(tasks, ("landmarks",), "300-W")
         samples = [sample for sample in read_300w(folder) if not is_test_photo(sample[0], folder)]
         if not samples:
