@@ -120,9 +120,22 @@ def test_draws_apart_are_rejected_and_counted(generator: FaceGenerator, settings
         never.generate(0, 0, 32)
 
 
-def test_settings_and_folders_are_checked(settings: Next3DSettings, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="flame is not set"):
+def test_settings_and_folders_are_checked(
+    settings: Next3DSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SYNTHFORGE_NEXT3D", raising=False)
+    with pytest.raises(UsageError, match=r"set next3d\.model in the recipe, or SYNTHFORGE_NEXT3D"):
         load_generator("next3d")
+    monkeypatch.setenv("SYNTHFORGE_NEXT3D", settings.model)
+    monkeypatch.setenv("SYNTHFORGE_FLAME", settings.flame)
+    assert load_generator("next3d", device="cpu").name == "next3d"
+    weights = Path(settings.model) / "model.safetensors"
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "config.json").write_bytes((Path(settings.model) / "config.json").read_bytes())
+    (damaged / "model.safetensors").write_bytes(weights.read_bytes()[:10000])
+    with pytest.raises(SynthForgeError, match="is damaged"):
+        load_generator("next3d", replace(settings, model=str(damaged)))
     with pytest.raises(UsageError, match="holds no converted Next3D model"):
         load_generator("next3d", replace(settings, model=str(tmp_path)))
     with pytest.raises(UsageError, match="opacity"):

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.generators.next3d.checkpoint import Next3DCheckpoint, read_checkpoint
@@ -17,7 +19,7 @@ from synthforge_hf.generators.next3d.configuration_next3d import Next3DConfig
 from synthforge_hf.generators.next3d.modeling_next3d import Next3DModel
 from synthforge_hf.generators.next3d.resampling import resample_filter
 
-METADATA_NAME = "conversion.json"
+CONFIG_NAME, WEIGHTS_NAME, METADATA_NAME = "config.json", "model.safetensors", "conversion.json"
 SMALLEST_BLOCK, LARGEST_BLOCK = "backbone.synthesis.b4.conv1.bias", "backbone.synthesis.b256.conv1.bias"
 
 SUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -115,6 +117,26 @@ def build_model(checkpoint: Next3DCheckpoint, rasterized_planes: str = "front") 
     return model.eval()
 
 
+def load_model(folder: Path) -> Next3DModel:
+    """Load a conversion, ready for inference, on the CPU. The same as ``Next3DModel.from_pretrained``, but silent.
+
+    Raises UsageError when the folder is none, SynthForgeError when its files are damaged.
+    """
+    if not (folder / CONFIG_NAME).is_file() or not (folder / WEIGHTS_NAME).is_file():
+        raise UsageError(
+            f"'{folder}' holds no converted Next3D model; make one: synthforge convert next3d CHECKPOINT.pkl {folder}"
+        )
+    try:
+        config = Next3DConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            model = Next3DModel(config)
+        model.load_state_dict(load_file(folder / WEIGHTS_NAME), strict=True, assign=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SynthForgeError(f"the Next3D model in '{folder}' is damaged ({reason}); convert it again") from error
+    return model.eval().requires_grad_(False)
+
+
 def _configuration(checkpoint: Next3DCheckpoint, rasterized_planes: str) -> Next3DConfig:
     tensors, attributes = checkpoint.tensors, checkpoint.attributes
     rendering = attributes.get("rendering_kwargs") or {}
@@ -151,7 +173,7 @@ def _configuration(checkpoint: Next3DCheckpoint, rasterized_planes: str) -> Next
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; OUT is a folder")
-    ours = {"config.json", "model.safetensors", METADATA_NAME}
+    ours = {CONFIG_NAME, WEIGHTS_NAME, METADATA_NAME}
     strangers = {path.name for path in out.iterdir()} - ours if out.is_dir() else set()
     if strangers:
         raise UsageError(f"{out} holds other files ({min(strangers)}); choose a new folder")
@@ -162,8 +184,9 @@ def _write(out: Path, model: Next3DModel, metadata: dict[str, Any]) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
             unfinished = Path(folder) / "model"
-            # One file, whatever its size: there is nothing to gain from several.
-            model.save_pretrained(unfinished, max_shard_size="100GB")
+            model.config.architectures = [type(model).__name__]
+            model.config.save_pretrained(unfinished)
+            save_file(model.state_dict(), unfinished / WEIGHTS_NAME, metadata={"format": "pt"})
             (unfinished / METADATA_NAME).write_text(json.dumps(metadata, indent=2) + "\n")
             if out.exists():
                 shutil.rmtree(out)

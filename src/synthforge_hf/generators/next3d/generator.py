@@ -1,5 +1,7 @@
 """The paper's generator as a ``FaceGenerator``: FLAME and Next3D from the user's own licensed, converted files."""
 
+import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.generators.alignment import Alignment, align_to_depth
 from synthforge_hf.generators.base import GeneratedFace, LabelledMesh
 from synthforge_hf.generators.next3d.camera import camera_label, metric_camera
+from synthforge_hf.generators.next3d.conversion import WEIGHTS_NAME, load_model
 from synthforge_hf.generators.next3d.modeling_next3d import Next3DModel, as_image
 from synthforge_hf.generators.next3d.settings import Next3DSettings
 from synthforge_hf.heads.base import HeadCoefficients
@@ -21,6 +24,9 @@ from synthforge_hf.randomness import random_stream
 from synthforge_hf.rendering.camera import PinholeCamera
 from synthforge_hf.rendering.mesh import vertex_normals
 from synthforge_hf.rendering.volume import CentredSampler, RandomSampler, RaySampler, camera_rays
+
+ENVIRONMENT = {"model": "SYNTHFORGE_NEXT3D", "flame": "SYNTHFORGE_FLAME"}
+"""Where to look for converted files that the settings do not name, so that recipes need not hold paths."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +64,15 @@ class Next3DGenerator:
             raise UsageError(f"unknown device {device!r}: choose auto, cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
             raise UsageError("device cuda is not available here: use --device cpu")
-        for name, command in (("flame", "convert flame DIR OUT"), ("model", "convert next3d CHECKPOINT.pkl OUT")):
-            if not getattr(settings, name):
-                raise UsageError(
-                    f"next3d.{name} is not set: name in a recipe the folder that `synthforge {command}` wrote"
-                )
-        if not (Path(settings.model).expanduser() / "config.json").is_file():
-            raise UsageError(
-                f"'{settings.model}' holds no converted Next3D model; make one: "
-                f"synthforge convert next3d CHECKPOINT.pkl {settings.model}"
-            )
+        model_folder = _folder("model", settings.model, "convert next3d CHECKPOINT.pkl OUT")
+        flame_folder = _folder("flame", settings.flame, "convert flame DIR OUT")
         self.settings = settings
         self.device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        self.head = FlameHead.load(settings.flame)
-        model = Next3DModel.from_pretrained(Path(settings.model).expanduser())
-        self.model: Next3DModel = model.eval().requires_grad_(False).to(self.device)
+        self.head = FlameHead.load(flame_folder)
+        self.model = load_model(model_folder)
+        self.model.to(self.device)  # type: ignore[arg-type]
+        with (model_folder / WEIGHTS_NAME).open("rb") as file:
+            self.model_version = hashlib.file_digest(file, "sha256").hexdigest()[:12]
         self.license = f"terms of the Next3D checkpoint; FLAME: {self.head.license}"
         wanted, there = int(self.model.faces.max()) + 1, len(self.head.template)
         if wanted > there:
@@ -197,6 +197,7 @@ class Next3DGenerator:
                 "camera_azimuth_deg": azimuth,
                 "camera_elevation_deg": elevation,
                 "camera_field_of_view_deg": field_of_view,
+                "next3d_weights": self.model_version,
                 "depth_source": "volume",
                 "alignment_scale": alignment.scale,
                 "alignment_shift_mm": [float(value) for value in 1000 * alignment.shift_m],
@@ -206,6 +207,17 @@ class Next3DGenerator:
             },
             depth=_enlarged(draw.depth, resolution),
         )
+
+
+def _folder(name: str, setting: str, command: str) -> Path:
+    """Return the folder of converted files that the settings or the environment name."""
+    folder = setting or os.environ.get(ENVIRONMENT[name], "")
+    if not folder:
+        raise UsageError(
+            f"the next3d generator needs your own licensed files: set next3d.{name} in the recipe, or "
+            f"{ENVIRONMENT[name]} in the environment, to the folder that `synthforge {command}` wrote"
+        )
+    return Path(folder).expanduser()
 
 
 def _at(camera: PinholeCamera, resolution: int) -> PinholeCamera:

@@ -12,7 +12,8 @@ Range = tuple[float, float]
 class Next3DSettings:
     """Where the licensed files are, and what to draw at random.
 
-    model: folder that ``synthforge convert next3d`` wrote. flame: folder that ``synthforge convert flame`` wrote.
+    model: folder that ``synthforge convert next3d`` wrote; "": the environment's SYNTHFORGE_NEXT3D names it. flame:
+        folder that ``synthforge convert flame`` wrote; "": SYNTHFORGE_FLAME.
     num_shape, num_expression: how many of FLAME's coefficients are drawn; the others are 0.
     coefficient: range of every drawn coefficient, standard deviations.
     azimuth_deg: range of the camera's direction, > 0 to the subject's left. elevation_deg: > 0 is above.
