@@ -166,6 +166,12 @@ def small_model(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value is not None}
 
 
+DOUBLING: list[Any] = [0.0] * 6
+for _ in range(60):
+    DOUBLING = [DOUBLING] * 6
+"""6 ** 61 numbers if anyone unfolds it."""
+
+
 @pytest.mark.parametrize("protocol", range(4))
 def test_chumpy_and_sparse_arrays_of_every_protocol(tmp_path: Path, protocol: int) -> None:
     (tmp_path / "generic_model.pkl").write_bytes(foreign_pickle(small_model(), protocol))
@@ -184,6 +190,9 @@ def test_chumpy_and_sparse_arrays_of_every_protocol(tmp_path: Path, protocol: in
         ({"f": np.array([[0, 1, 6]])}, "'f' points to what is not there"),
         ({"v_template": np.full((6, 3), np.nan)}, "v_template"),
         ({"v_template": "text"}, "v_template"),
+        ({"v_template": [[0.0, 0.0, 0.0]] * 6}, "v_template"),
+        ({"posedirs": DOUBLING}, "'posedirs' cannot be read"),
+        ({"shapedirs": Ch(DOUBLING)}, "'shapedirs' cannot be read"),
         ({"kintree_table": np.array([[0, 0, 0, 0, 0], range(5)])}, "parents"),
         ({"weights": np.ones((6, 5))}, "do not sum to 1"),
         ({"J_regressor": csc_matrix(np.zeros((24, 6)))}, r"shape \(24, 6\)"),
@@ -203,6 +212,19 @@ def test_a_chumpy_expression_is_not_guessed_at(tmp_path: Path) -> None:
     )
     (tmp_path / "generic_model.pkl").write_bytes(data)
     with pytest.raises(SynthForgeError, match=r"chumpy\.ch_ops\.add, which only its own library can evaluate"):
+        read_model(tmp_path / "generic_model.pkl")
+
+
+def test_arrays_that_contain_themselves_or_do_not_add_up(tmp_path: Path) -> None:
+    loop = Ch(None)
+    loop.x = loop
+    (tmp_path / "generic_model.pkl").write_bytes(foreign_pickle(small_model(shapedirs=loop)))
+    with pytest.raises(SynthForgeError, match="'shapedirs' cannot be read"):
+        read_model(tmp_path / "generic_model.pkl")
+    greedy = csc_matrix(np.eye(5, 6))
+    greedy.indptr = np.array([0, 10**12, 10**12, 10**12, 10**12, 10**12, 10**12])
+    (tmp_path / "generic_model.pkl").write_bytes(foreign_pickle(small_model(J_regressor=greedy)))
+    with pytest.raises(SynthForgeError, match="does not add up"):
         read_model(tmp_path / "generic_model.pkl")
 
 

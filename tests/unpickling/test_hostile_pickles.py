@@ -232,6 +232,14 @@ def test_doubling_references_cost_nothing_to_read() -> None:
     assert time.process_time() - start < 1
 
 
+def test_doubling_tuples_are_not_hashed() -> None:
+    """Hashing visits 2 ** 60 items, where no interrupt reaches."""
+    content = b")q\x00"
+    for level in range(60):
+        content += b"h%ch%c\x86q%c" % (level, level, level + 1)
+    assert "tuple of more than" in refused(b"}" + content + b"Ns.")
+
+
 def test_nesting_that_would_overflow_the_stack() -> None:
     assert "deep" in refused(b"N" + b"\x85" * 10**5 + b".")
     assert "deep" in refused(b"}" + b"N" + b"\x85" * 10**5 + b"Ns.")

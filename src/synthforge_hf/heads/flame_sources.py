@@ -166,9 +166,13 @@ def read_masks(path: Path, count: int) -> dict[str, np.ndarray]:
     """Return part -> (V,) bool, whether a vertex belongs to it. Parts overlap."""
     masks = {}
     for name, value in _dictionary(path, load_restricted(path)).items():
+        if not isinstance(name, str) or not isinstance(value, np.ndarray | list):
+            raise SynthForgeError(f"{path} holds something else than vertex masks; get it again")
+        if isinstance(value, list) and not all(isinstance(item, int | np.integer) for item in value):
+            raise SynthForgeError(f"{path}: '{name}' is no list of vertices; get it again")
         members = np.zeros(count, dtype=bool)
-        members[_indices(path, str(name), np.asarray(value).reshape(-1), count)] = True
-        masks[str(name)] = members
+        members[_indices(path, name, np.asarray(value).reshape(-1), count)] = True
+        masks[name] = members
     return masks
 
 
@@ -233,8 +237,8 @@ def _array(path: Path, content: Mapping[str, Any], name: str, shape: tuple[int |
     if name not in content:
         raise SynthForgeError(f"{path} has no '{name}': it is another file than its name says; get it again")
     try:
-        array = np.asarray(_evaluated(content[name], shape), dtype=np.float64)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        array = _numbers(_evaluated(content[name], shape), shape)
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
         raise SynthForgeError(
             f"{path}: '{name}' cannot be read ({' '.join(str(error).split())}); get it again"
         ) from error
@@ -247,6 +251,22 @@ def _array(path: Path, content: Mapping[str, Any], name: str, shape: tuple[int |
     return array
 
 
+def _numbers(value: Any, shape: tuple[int | str, ...]) -> np.ndarray:
+    """Return an array, or lists as long as the shape says, as float64. What a crafted file repeats is not unfolded."""
+    if isinstance(value, np.ndarray) and value.dtype.hasobject and value.ndim == 1:
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        if not shape or len(value) != shape[0]:
+            raise ValueError(f"it has {len(value)} items")
+        rows = [_numbers(item, shape[1:]) for item in value]
+        if any(row.shape != shape[1:] for row in rows):
+            raise ValueError("its rows have other lengths")
+        return np.array(rows)
+    if not isinstance(value, np.ndarray | np.number | int | float):
+        raise ValueError(f"it is a {type(value).__name__}")
+    return np.asarray(value, dtype=np.float64)
+
+
 def _evaluated(value: Any, shape: tuple[int | str, ...]) -> Any:
     """Return the numbers of a chumpy array or a sparse matrix; of anything else, itself."""
     if not isinstance(value, InertObject):
@@ -256,18 +276,26 @@ def _evaluated(value: Any, shape: tuple[int | str, ...]) -> Any:
     if module.startswith("chumpy") and name == "Ch":
         return _evaluated(state["x"], shape)
     if module.startswith("chumpy") and name == "Select":
-        chosen = np.asarray(_evaluated(state["a"], shape)).ravel()[np.asarray(state["idxs"])]
+        chosen = _plain_array(_evaluated(state["a"], shape)).ravel()[_plain_array(state["idxs"])]
         return chosen.reshape(state["preferred_shape"]) if "preferred_shape" in state else chosen
     if module.startswith("scipy.sparse") and name.startswith(("csc", "csr")):
         return _dense(state, shape, by_column=name.startswith("csc"))
     raise ValueError(f"it is a {value.qualified_name}, which only its own library can evaluate")
 
 
+def _plain_array(value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        raise ValueError(f"it holds a {type(value).__name__} where numbers belong")
+    return value
+
+
 def _dense(state: Mapping[str, Any], shape: tuple[int | str, ...], by_column: bool) -> np.ndarray:
     stored = tuple(int(size) for size in state.get("_shape", state.get("shape")))
     if stored != shape:
         raise ValueError(f"a sparse matrix of shape {stored}")
-    starts, others, data = (np.asarray(state[key]) for key in ("indptr", "indices", "data"))
+    starts, others, data = (_plain_array(state[key]) for key in ("indptr", "indices", "data"))
+    if (np.diff(starts) < 0).any() or not len(data) == len(others) == starts[-1] - starts[0]:
+        raise ValueError("a sparse matrix that does not add up")
     lines = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     dense = np.zeros(stored)
     np.add.at(dense, (others, lines) if by_column else (lines, others), data)

@@ -12,8 +12,12 @@ REFUSED_OPCODES = frozenset(
 MAX_DEPTH = 500
 """Levels of containers in containers. Hashing or walking deeper ones could overflow the interpreter's stack."""
 
+MAX_TUPLE_SIZE = 10**6
+"""Items of a tuple, those of tuples in it counted each time they are referred to: as many does hashing it visit."""
+
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
-_MARK = -1
+_MARK = (-1, 0)
+_MAKE_TUPLE = frozenset({"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"})
 _ADD_TO_CONTAINER = frozenset({"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"})
 
 
@@ -24,10 +28,11 @@ def check_opcodes(stream: BinaryIO) -> None:
     BytesIO do, so that a length that a file merely claims allocates nothing.
 
     Refused are ``REFUSED_OPCODES``, memo numbers larger than the number of instructions so far (the interpreter would
-    allocate a table of that size), nesting beyond ``MAX_DEPTH`` and anything that is cut off.
+    allocate a table of that size), nesting beyond ``MAX_DEPTH``, tuples beyond ``MAX_TUPLE_SIZE`` and anything that is
+    cut off.
     """
-    stack: list[int] = []  # nesting depth of each object that the interpreter's stack would hold
-    memo: dict[int, int] = {}
+    stack: list[tuple[int, int]] = []  # (depth, size as a tuple) of each object that the interpreter's stack would hold
+    memo: dict[int, tuple[int, int]] = {}
     for number, (opcode, argument) in enumerate(_instructions(stream)):
         name = opcode.name
         if name in REFUSED_OPCODES:
@@ -47,13 +52,17 @@ def check_opcodes(stream: BinaryIO) -> None:
             stack.append(memo[argument])
             continue
         popped = _pop(stack, opcode)
+        depths = [depth for depth, _ in popped]
         if name in _ADD_TO_CONTAINER:
-            depth = max(popped[0], 1 + max(popped[1:], default=-1))
+            depth = max(depths[0], 1 + max(depths[1:], default=-1))
         else:
-            depth = 1 + max(popped, default=-1)
+            depth = 1 + max(depths, default=-1)
+        size = 1 + sum(size for _, size in popped) if name in _MAKE_TUPLE else 1
         if depth > MAX_DEPTH:
             raise ValueError(f"it nests objects more than {MAX_DEPTH} deep")
-        stack.extend([depth] * len(opcode.stack_after))
+        if size > MAX_TUPLE_SIZE:
+            raise ValueError(f"it makes a tuple of more than {MAX_TUPLE_SIZE} items")
+        stack.extend([(depth, size)] * len(opcode.stack_after))
 
 
 def _instructions(stream: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any]]:
@@ -73,10 +82,10 @@ def _instructions(stream: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, An
             return
 
 
-def _pop(stack: list[int], opcode: pickletools.OpcodeInfo) -> list[int]:
+def _pop(stack: list[tuple[int, int]], opcode: pickletools.OpcodeInfo) -> list[tuple[int, int]]:
     """Take off the stack what an instruction consumes, marks left out."""
     before = opcode.stack_before
-    popped: list[int] = []
+    popped: list[tuple[int, int]] = []
     count = len(before)
     if pickletools.markobject in before or (opcode.name == "POP" and stack and stack[-1] == _MARK):
         while _top(stack) != _MARK:
@@ -90,7 +99,7 @@ def _pop(stack: list[int], opcode: pickletools.OpcodeInfo) -> list[int]:
     return below + popped
 
 
-def _top(stack: list[int]) -> int:
+def _top(stack: list[tuple[int, int]]) -> tuple[int, int]:
     if not stack:
         raise ValueError("it takes an object where there is none")
     return stack[-1]
