@@ -15,7 +15,7 @@ from synthforge_hf.generators.alignment import Alignment, align_to_depth
 from synthforge_hf.generators.base import GeneratedFace, LabelledMesh
 from synthforge_hf.generators.next3d.camera import camera_label, metric_camera
 from synthforge_hf.generators.next3d.conversion import WEIGHTS_NAME, load_model
-from synthforge_hf.generators.next3d.modeling_next3d import Next3DModel, as_image
+from synthforge_hf.generators.next3d.modeling_next3d import as_image
 from synthforge_hf.generators.next3d.settings import Next3DSettings
 from synthforge_hf.heads.base import HeadCoefficients
 from synthforge_hf.heads.flame import FlameHead
