@@ -69,6 +69,15 @@ def test_what_cannot_be_compared_is_infinitely_far(face: GeneratedFace, camera: 
     np.testing.assert_allclose(same, face.mesh.vertices, atol=1e-7)
 
 
+def test_a_large_correction_is_not_made(face: GeneratedFace, camera: PinholeCamera) -> None:
+    truth = bumpy(face)
+    depth = depth_of(truth, face, camera)
+    moved = truth + np.array([0.0, 0.0, 0.028])
+    _, found = align_to_depth(moved, face.mesh.faces, camera, depth)
+    assert np.linalg.norm(found.shift_m) <= 0.025 and abs(found.scale - 1) <= 0.1
+    assert found.error_after_m <= found.error_before_m
+
+
 def test_a_correction_that_does_not_help_is_not_made(face: GeneratedFace, camera: PinholeCamera) -> None:
     vertices = bumpy(face)
     _, found = align_to_depth(vertices, face.mesh.faces, camera, depth_of(vertices, face, camera))

@@ -22,6 +22,8 @@ GRAZING = 0.3
 """Least cosine between a surface and the line of sight: beyond it depth says little about position."""
 EXPECTED_SHIFT_M, EXPECTED_SCALE, EXPECTED_NOISE_M = 0.01, 0.03, 0.003
 """Spread of the correction, and of depth from pixel to pixel, that the fit assumes beforehand."""
+LARGEST_SHIFT_M, LARGEST_SCALE = 0.025, 0.1
+"""A correction beyond these is not the small one that was left to find: it is not made."""
 FEWEST_PIXELS = 50
 
 
@@ -58,6 +60,8 @@ def align_to_depth(
             if step is None:
                 break
             current = step
+            if np.linalg.norm(step.shift_m) > LARGEST_SHIFT_M or abs(step.scale - 1.0) > LARGEST_SCALE:
+                break
             error = _median_distance(_compare(_moved(vertices, centre, current), faces, camera, depth))
             if error < best.error_after_m:
                 best = replace(current, error_before_m=before, error_after_m=error)
