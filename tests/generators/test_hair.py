@@ -7,6 +7,7 @@ import pytest
 
 from synthforge_hf.generators.graphics.expression import sample_pose
 from synthforge_hf.generators.graphics.hair import Hair, grow_hair
+from synthforge_hf.generators.graphics.hair_strands import facing
 from synthforge_hf.generators.graphics.hair_styles import HairStyle, sample_cut, sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
 from synthforge_hf.generators.graphics.settings import HeadSettings
@@ -49,11 +50,12 @@ def check_mesh(mesh: ShadedMesh) -> None:
 def test_every_cut_gives_sound_meshes_near_the_head(cut: str) -> None:
     for seed in range(3):
         hair = grown(sample_cut(cut, np.random.default_rng(seed)), seed)
-        check_mesh(hair.mesh)
+        check_mesh(hair.layer)
+        check_mesh(hair.strands)
         check_mesh(hair.wisps)
         crown = person(seed)[0][:, 1].max()
-        assert hair.mesh.vertices[:, 1].max() > crown - 0.01
-        assert np.linalg.norm(hair.mesh.vertices - person(seed)[0].mean(0), axis=1).max() < 0.6
+        assert hair.strands.vertices[:, 1].max() > crown - 0.01
+        assert np.linalg.norm(hair.strands.vertices - person(seed)[0].mean(0), axis=1).max() < 0.6
 
 
 def test_nobody_grows_hair_on_a_bald_head() -> None:
@@ -65,7 +67,7 @@ def test_long_hair_falls_past_the_chin_and_stays_outside_the_body() -> None:
     for seed in range(3):
         vertices, normals = person(seed)
         style = sample_cut("long", np.random.default_rng(seed))
-        hair = grown(style, seed).mesh.vertices
+        hair = grown(style, seed).strands.vertices
         chin = vertices[head.landmark_model.triangles[8]].mean(0)
         assert hair[:, 1].min() < chin[1] - 0.03
         skin = np.unique(head.faces[head.parts == head.part_names.index("skin")])
@@ -79,14 +81,14 @@ def test_long_hair_falls_past_the_chin_and_stays_outside_the_body() -> None:
 def test_short_hair_leaves_the_brows_free() -> None:
     head = load_anny_head()
     vertices, _ = person(1)
-    hair = grown(HairStyle("short", flow="sweep", parting=20.0), 1).mesh.vertices
+    hair = grown(HairStyle("short", flow="sweep", parting=20.0), 1).strands.vertices
     brow = vertices[head.landmark_model.triangles[19]].mean(0)
     front = hair[(np.abs(hair[:, 0]) < 0.03) & (hair[:, 2] > brow[2] - 0.05)]
     assert len(front) and front[:, 1].min() > brow[1] + 0.005
 
 
 def test_bangs_reach_further_down_than_no_bangs() -> None:
-    plain, bangs = (grown(HairStyle("short", fringe=reach), 2).mesh.vertices for reach in (0.0, 12.0))
+    plain, bangs = (grown(HairStyle("short", fringe=reach), 2).strands.vertices for reach in (0.0, 12.0))
 
     def lowest_over_forehead(points: np.ndarray) -> float:
         return float(points[(np.abs(points[:, 0]) < 0.02) & (points[:, 2] > -0.02), 1].min())
@@ -94,24 +96,22 @@ def test_bangs_reach_further_down_than_no_bangs() -> None:
     assert lowest_over_forehead(bangs) < lowest_over_forehead(plain) - 0.01
 
 
-def test_a_hat_moves_the_hair_it_is_asked_to() -> None:
-    def press(points: np.ndarray) -> np.ndarray:
-        return np.minimum(points, np.array([np.inf, 0.05, np.inf]))
-
-    head, style = load_anny_head(), HairStyle("short")
-    free = grown(style, 0)
-    hair = grow_hair(head, *person(0), style, COLOUR, np.random.default_rng(0), tuck=press)
-    assert hair is not None
-    for before, after in ((free.mesh, hair.mesh), (free.wisps, hair.wisps)):
-        assert before.vertices[:, 1].max() > 0.06 and after.vertices[:, 1].max() <= np.float32(0.05)
-        assert np.array_equal(press(before.vertices).astype(np.float32), after.vertices)
-        assert np.array_equal(before.faces, after.faces)
+def test_only_ribbons_of_the_far_side_are_left_out() -> None:
+    strands = grown(HairStyle("short"), 0).strands
+    camera = np.array([0.0, 0.0, 1.2])
+    seen = facing(strands, camera)
+    assert 0.35 * len(strands.faces) < len(seen.faces) < 0.75 * len(strands.faces)
+    kept = {tuple(face) for face in seen.faces.tolist()}
+    dropped = np.array([face for face in strands.faces.tolist() if tuple(face) not in kept])
+    sight = strands.vertices[dropped[:, 0]] - camera
+    assert (np.einsum("fa,fa->f", strands.normals[dropped[:, 0]], sight) > 0.25 * np.linalg.norm(sight, axis=1)).all()
+    assert len(seen.materials) == len(seen.faces)
 
 
 def test_the_same_random_numbers_grow_the_same_hair() -> None:
     style = sample_cut("wavy", np.random.default_rng(0))
     first, second = grown(style, 1), grown(style, 1)
-    assert first.mesh.vertices.tobytes() == second.mesh.vertices.tobytes()
+    assert first.strands.vertices.tobytes() == second.strands.vertices.tobytes()
     assert first.wisps.colours.tobytes() == second.wisps.colours.tobytes()
 
 
@@ -131,9 +131,9 @@ def test_shares_are_those_asked_for() -> None:
 
 
 def test_a_bare_crown_leaves_a_ring_at_the_sides_and_the_back() -> None:
-    hair = grown(HairStyle("short", bare_crown=50.0, recession=20.0), 1).mesh
+    hair = grown(HairStyle("short", bare_crown=50.0, recession=20.0), 1).strands
     used = hair.vertices[np.unique(hair.faces)]
     crown = person(1)[0][:, 1].max()
-    full = grown(HairStyle("short"), 1).mesh.vertices[:, 1].max()
+    full = grown(HairStyle("short"), 1).strands.vertices[:, 1].max()
     assert full > crown - 0.005 > used[:, 1].max()
     assert used[:, 2].min() < person(1)[0][:, 2].min() + 0.06

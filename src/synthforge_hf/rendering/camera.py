@@ -21,6 +21,11 @@ class PinholeCamera:
     width: int
     height: int
 
+    @property
+    def position(self) -> np.ndarray:
+        """(3,) where the camera stands, world frame, metres."""
+        return np.asarray(-self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3])
+
     def to_camera(self, points: np.ndarray) -> np.ndarray:
         """Map (..., 3) world points to the camera frame."""
         return points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]

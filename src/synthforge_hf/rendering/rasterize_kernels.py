@@ -13,6 +13,8 @@ wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": 
 
 SUBPIXELS = wp.constant(1024)
 MAX_PIXEL = wp.constant(wp.float64(1048575.0))
+SHORT_ROW = wp.constant(6)
+"""Pixels across a triangle's box from which on its rows are cut to the triangle before they are walked."""
 EMPTY = wp.constant(wp.int64(9223372036854775807))
 NEAREST = wp.constant(wp.int64(0x7FFFFFFF))
 
@@ -76,6 +78,18 @@ def first_pixel(coordinate: wp.int32) -> wp.int32:
     return -((SUBPIXELS - 1 - shifted) / SUBPIXELS)
 
 
+@wp.func
+def narrow(span: wp.vec2i, value: wp.int64, step: wp.int64, inverse_step: wp.float64) -> wp.vec2i:
+    """Cut a row's span of pixels, counted from its first, to where an edge function that grows by ``step`` a pixel can
+    be inside; a pixel more on either side, because it is worked out in floating point."""
+    if step == wp.int64(0):
+        return span
+    crossing = wp.clamp(-wp.float64(value) * inverse_step, wp.float64(-1.0), wp.float64(16777216.0))
+    if step > wp.int64(0):
+        return wp.vec2i(wp.max(span[0], wp.int32(crossing) - 1), span[1])
+    return wp.vec2i(span[0], wp.min(span[1], wp.int32(crossing) + 2))
+
+
 @wp.kernel
 def draw_triangles(
     faces: wp.array2d(dtype=wp.int32),
@@ -91,9 +105,8 @@ def draw_triangles(
     """Lower the key of every covered pixel (bits of its distance above the triangle's id) to this triangle's.
 
     What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
-    The first num_one_sided triangles are left out where they are seen from behind.
-
-    One thread draws every num_slices-th row.
+    The first num_one_sided triangles are left out where they are seen from behind. One thread draws every
+    num_slices-th row.
     """
     b, f, part = wp.tid()
     ia = faces[f, 0]
@@ -137,19 +150,46 @@ def draw_triangles(
     step_a = (wp.int64(pb[1]) - wp.int64(pc[1])) * step
     step_b = (wp.int64(pc[1]) - wp.int64(pa[1])) * step
     step_c = (wp.int64(pa[1]) - wp.int64(pb[1])) * step
+    # Most of the box around a thin slanting triangle lies outside of it.
+    long_rows = x_end - x_begin > SHORT_ROW
+    inverse_a = wp.float64(1.0)
+    inverse_b = wp.float64(1.0)
+    inverse_c = wp.float64(1.0)
+    if long_rows:
+        inverse_a = wp.float64(1.0) / wp.float64(step_a)
+        inverse_b = wp.float64(1.0) / wp.float64(step_b)
+        inverse_c = wp.float64(1.0) / wp.float64(step_c)
     inverse_area = 1.0 / wp.float32(area)
     wa *= inverse_area
     wb *= inverse_area
     wc *= inverse_area
 
+    y0 = wp.int64(y_begin + part) * step + step / wp.int64(2)
+    row_a = edge(pb, pc, x0, y0) - bias_a
+    row_b = edge(pc, pa, x0, y0) - bias_b
+    row_c = edge(pa, pb, x0, y0) - bias_c
+    down_a = (wp.int64(pc[0]) - wp.int64(pb[0])) * step * wp.int64(num_slices)
+    down_b = (wp.int64(pa[0]) - wp.int64(pc[0])) * step * wp.int64(num_slices)
+    down_c = (wp.int64(pb[0]) - wp.int64(pa[0])) * step * wp.int64(num_slices)
     for y in range(y_begin + part, y_end, num_slices):
-        y0 = wp.int64(y) * step + step / wp.int64(2)
-        ea = edge(pb, pc, x0, y0) - bias_a
-        eb = edge(pc, pa, x0, y0) - bias_b
-        ec = edge(pa, pb, x0, y0) - bias_c
-        row = (b * height + y) * width
+        ea = row_a
+        eb = row_b
+        ec = row_c
+        row_a += down_a
+        row_b += down_b
+        row_c += down_c
+        span = wp.vec2i(0, x_end - x_begin)
+        if long_rows:
+            span = narrow(span, ea, step_a, inverse_a)
+            span = narrow(span, eb, step_b, inverse_b)
+            span = narrow(span, ec, step_c, inverse_c)
+            skipped = wp.int64(span[0])
+            ea += skipped * step_a
+            eb += skipped * step_b
+            ec += skipped * step_c
+        row = (b * height + y) * width + x_begin
         entered = bool(False)
-        for x in range(x_begin, x_end):
+        for x in range(span[0], span[1]):
             # All three are inside when none has its sign bit set.
             if (ea | eb | ec) >= wp.int64(0):
                 entered = True

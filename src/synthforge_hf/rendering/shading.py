@@ -189,8 +189,7 @@ def shade(
     light.direction = warp.vec3f(*lighting.direction.tolist())
     light.colour = warp.vec3f(*lighting.colour.tolist())
     light.exposure = lighting.exposure
-    rotation = camera.world_to_camera[:3, :3]
-    light.camera = warp.vec3f(*(-rotation.T @ camera.world_to_camera[:3, 3]).tolist())
+    light.camera = warp.vec3f(*camera.position.tolist())
     opaque = torch.from_numpy(mesh.faces[order]).to(device)
     rows, offset, shadow = shadow_map(mesh.vertices, opaque, lighting.direction, device)
     light.shadow = warp.from_torch(shadow, dtype=warp.float32)

@@ -20,6 +20,7 @@ COLOURED = wp.constant(7)
 LENS = wp.constant(8)
 
 SAME_SURFACE = wp.constant(0.004)
+SAME_HAIR = wp.constant(0.008)
 """Metres between the depths of samples that may count as one smooth surface."""
 SHADOW_BIAS = wp.constant(0.004)
 TONE_STEPS = wp.constant(8192.0)
@@ -374,12 +375,11 @@ def share_surface(
         return True
     if int(surface[0].material[other]) != material:
         return False
-    if material == HAIR:
-        # Locks cross each other closely; only neighbours along a lock are one surface.
-        return wp.abs(first - other) <= 3
     first_nearness = wp.cast(wp.int32(NEAREST) - wp.int32(first_key >> wp.int64(32)), wp.float32)
     other_nearness = wp.cast(wp.int32(NEAREST) - wp.int32(other_key >> wp.int64(32)), wp.float32)
-    return wp.abs(first_nearness - other_nearness) < SAME_SURFACE * first_nearness * first_nearness
+    # Locks of hair lie over each other by more than other surfaces bend within a pixel.
+    limit = wp.where(material == HAIR, SAME_HAIR, SAME_SURFACE)
+    return wp.abs(first_nearness - other_nearness) < limit * first_nearness * first_nearness
 
 
 @wp.func

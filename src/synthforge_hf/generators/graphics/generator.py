@@ -20,6 +20,7 @@ from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
 from synthforge_hf.generators.graphics.expression import sample_expression, sample_pose
 from synthforge_hf.generators.graphics.hair import grow_hair
+from synthforge_hf.generators.graphics.hair_strands import facing
 from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
 from synthforge_hf.generators.graphics.lighting import sample_lighting
@@ -188,7 +189,10 @@ class GraphicsGenerator:
             shared.directions,
             head.ambient_occlusion,
         )
-        hair_parts = [] if hair is None else [Part(hair.mesh, CLASS_ID["hair"]), Part(hair.wisps, None)]
+        hair_parts = []
+        if hair is not None:
+            strands, wisps = (facing(mesh, camera.position) for mesh in (hair.strands, hair.wisps))
+            hair_parts = [Part(hair.layer, CLASS_ID["hair"]), Part(strands, CLASS_ID["hair"]), Part(wisps, None)]
         worn = shared.dresser.dress(vertices, hair_parts, gender, age, paint["skin"], settings.accessories, stream)
         parts = [*shared.body_parts(body), *worn.parts, *worn.hair]
         if beard is not None:

@@ -3,7 +3,6 @@
 All is drawn on a ``HairGround``. The layer ends a little inside the hairline; ribbons carry it on to a soft edge.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,9 +27,11 @@ GREY = np.array([0.42, 0.41, 0.40])
 
 @dataclass(frozen=True)
 class Hair:
-    """mesh: what is labelled hair. wisps: single hairs, too thin to be labelled."""
+    """layer: the opaque ground. strands: the ribbons on it. Both are labelled hair. wisps: single hairs, too thin to be
+    labelled."""
 
-    mesh: ShadedMesh
+    layer: ShadedMesh
+    strands: ShadedMesh
     wisps: ShadedMesh
 
 
@@ -41,12 +42,10 @@ def grow_hair(
     style: HairStyle,
     colour: np.ndarray,
     random: np.random.Generator,
-    tuck: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Hair | None:
     """Grow the hair of a head with these (V, 3) vertices and normals (head frame, metres); None for a bald one.
 
-    colour: (3,) linear reflectance of the hair, which mixed tones are relative to. tuck: moves (N, 3) points of the
-    hair, as a hat does; outlines and labels follow.
+    colour: (3,) linear reflectance of the hair, which mixed tones are relative to.
     """
     if style.name == "bald":
         return None
@@ -66,17 +65,9 @@ def grow_hair(
         layer, knot = tie_knot(ground, style, random)
         meshes += layer
         groups.append(knot)
-    meshes += [ribbons(_coloured(group, style.tones, colour, random), random) for group in groups]
+    strands = merge([ribbons(_coloured(group, style.tones, colour, random), random) for group in groups])
     wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
-    mesh = merge(meshes)
-    if tuck is not None:
-        mesh, wisps = move(mesh, tuck), move(wisps, tuck)
-    return Hair(mesh, wisps)
-
-
-def move(mesh: ShadedMesh, displace: Callable[[np.ndarray], np.ndarray]) -> ShadedMesh:
-    """The same mesh with its vertices moved; normals stay, which is right for small moves."""
-    return replace(mesh, vertices=displace(mesh.vertices).astype(np.float32))
+    return Hair(merge(meshes), strands, wisps)
 
 
 def _prepare(
