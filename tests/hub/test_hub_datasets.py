@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import HubUnderTest, make_dataset
+from hub_under_test import HubUnderTest, make_dataset
 
 from synthforge_hf.data.verification import verify
 from synthforge_hf.errors import SynthForgeError, UsageError
@@ -90,6 +90,15 @@ def test_load_dataset_by_name_streaming_and_one_shard(hub: HubUnderTest, dataset
     shard = sorted(path.name for path in (dataset / "data").glob("train-*"))[1]
     assert hub(load, name, data_files=f"data/{shard}", split="train")[""] == everything["train"][4:8]
     assert hub(load_pixels, name, 5) == ([3, 32, 32], "torch.uint16", everything["train"][5])
+
+
+def test_a_repository_called_synthforge(hub: HubUnderTest, dataset: Path) -> None:
+    """``load_dataset`` takes a file named as its repository for a script: there must be none."""
+    hub.faults()  # only where nobody's real repository has that name
+    hub(push, dataset, f"{hub.namespace}/synthforge")
+    everything = hub(load, f"{hub.namespace}/synthforge")
+    assert [len(rows) for rows in everything.values()] == [9, 3]
+    assert hub(load, f"{hub.namespace}/synthforge", split="validation", streaming=True)[""] == everything["validation"]
 
 
 def test_a_second_push_sends_only_what_changed(hub: HubUnderTest, dataset: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from conftest import HubUnderTest, make_dataset
+from hub_under_test import HubUnderTest, make_dataset
 
 from synthforge_hf.data.files import exclusive
 from synthforge_hf.data.verification import verify

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import HubUnderTest
+from hub_under_test import HubUnderTest
 
 import synthforge_hf
+from synthforge_hf.checkpoints import resolve_model
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub import pull, push
 from synthforge_hf.hub.licenses import license_table, refuse_unaccepted, sources_of_generator
@@ -136,6 +137,10 @@ print(json.dumps({{"classes": classes, "nose": faces[0]["landmarks"][30].tolist(
     found = json.loads(result.stdout.splitlines()[-1])
     assert found["classes"] == ["SynthForgeModel", "SynthForgeImageProcessor", "SynthForgeForLabelFinetuning"]
     assert found["nose"] == pytest.approx([226, 119], abs=15)
+
+
+def test_the_name_is_enough_for_our_own_commands(hub: HubUnderTest, mini: str) -> None:
+    assert {"config.json", "model.safetensors"} <= {path.name for path in Path(hub(resolve_model, mini)).iterdir()}
 
 
 def test_what_a_model_s_repository_holds(hub: HubUnderTest, model: Path, tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ _LIMITS = {
 }
 _CONSENT = {
     "graphics": (
-        "Nobody is shown: no photo of a person went into geometry, textures or labels, so nobody's consent was needed."
+        "Nobody is shown: geometry, textures and labels hold no photo of a person (the average face was brought near "
+        "to published landmark annotations), so there was nobody to ask."
     ),
     "next3d": (
         "The people shown do not exist, but the network that draws them learnt from photos of real people who were not "
