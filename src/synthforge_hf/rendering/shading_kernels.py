@@ -22,7 +22,8 @@ LENS = wp.constant(8)
 SAME_SURFACE = wp.constant(0.004)
 SAME_HAIR = wp.constant(0.008)
 """Metres between the depths of samples that may count as one smooth surface."""
-SHADOW_BIAS = wp.constant(0.004)
+SHADOW_BIAS = wp.constant(0.003)
+SHADOW_STEP = wp.constant(0.004)
 TONE_STEPS = wp.constant(8192.0)
 """Steps of the tone table per unit of linear light."""
 
@@ -225,6 +226,7 @@ def shade_point(
     wrap = wp.vec3f(0.0, 0.0, 0.0)
     gloss = float(0.0)
     sharpness = float(20.0)
+    mask = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     if material == SKIN:
         mask = mask_at(paint[0].masks, u, v)
         tone = 1.0 + paint[0].blotch * (coarse[0] + 0.3 * fine[0])
@@ -328,7 +330,8 @@ def shade_point(
         gloss = colour_in[3]
         sharpness = 900.0
 
-    shadow = lit_share(light, position)
+    # A step off the surface, so that surfaces the light grazes do not shadow themselves.
+    shadow = lit_share(light, position + normal * SHADOW_STEP)
     cosine = wp.dot(normal, light[0].direction)
     diffuse = wp.vec3f(
         wp.max(cosine + wrap[0], 0.0) / (1.0 + wrap[0]),
@@ -355,8 +358,14 @@ def shade_point(
         fresnel = 0.03 + 0.97 * facing * facing * facing * facing * facing
         mirrored = normal * (2.0 * wp.dot(normal, view)) - view
         around_mirrored = ambient_light(light[0].ambient, mirrored) * occlusion
-        colour = colour + light[0].colour * (gloss * 0.12 * highlight * shadow * wp.max(cosine, 0.0))
-        colour = colour + around_mirrored * (wp.min(fresnel * 1.3, 0.35) * gloss * 0.6)
+        # Skin is rough: it mirrors little even at grazing angles, which would outline dark faces in white.
+        strength = float(1.0)
+        most = float(0.35)
+        if material == SKIN:
+            strength = 0.5 + 0.5 * mask[0]
+            most = 0.10
+        colour = colour + light[0].colour * (strength * gloss * 0.12 * highlight * shadow * wp.max(cosine, 0.0))
+        colour = colour + around_mirrored * (wp.min(fresnel * 1.3, most) * gloss * 0.6)
         if material == EYE:
             # A window or soft box over the viewer's shoulder shows in most eyes.
             window = smooth(
