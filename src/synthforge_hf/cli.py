@@ -264,7 +264,7 @@ def evaluate(
 @app.command()
 def push(
     path: Annotated[
-        Path, typer.Argument(help="Data set, model folder, embedded model or recipe file.", show_default=False)
+        Path, typer.Argument(metavar="PATH", help="Data set, model, embedded model or recipe file.", show_default=False)
     ],
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="owner/name on the Hub.", show_default=False)],
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
@@ -311,7 +311,7 @@ def push(
 @app.command()
 def pull(
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="owner/name on the Hub.", show_default=False)],
-    path: Annotated[Path, typer.Argument(help="Folder to fill or bring up to date.", show_default=False)],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder to fill or update.", show_default=False)],
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit; main if not given.")] = None,
     kind: Annotated[Literal["dataset", "model"] | None, typer.Option(help="Where both have the same name.")] = None,
     as_json: AsJson = False,
