@@ -191,7 +191,7 @@ def shade(
     light.exposure = lighting.exposure
     light.camera = warp.vec3f(*camera.position.tolist())
     opaque = torch.from_numpy(mesh.faces[order]).to(device)
-    rows, offset, shadow = shadow_map(mesh.vertices, opaque, lighting.direction, device)
+    rows, offset, shadow = shadow_map(mesh.vertices, opaque, num_one_sided, lighting.direction, device)
     light.shadow = warp.from_torch(shadow, dtype=warp.float32)
     light.shadow_rows = warp.mat33f(*rows.ravel().tolist())
     light.shadow_offset = warp.vec3f(*offset.tolist())
@@ -213,9 +213,9 @@ def shade(
 
 
 def shadow_map(
-    vertices: np.ndarray, faces: torch.Tensor, direction: np.ndarray, device: str
+    vertices: np.ndarray, faces: torch.Tensor, num_one_sided: int, direction: np.ndarray, device: str
 ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-    """Depth of the scene as the lamp sees it.
+    """Depth of the scene as the lamp sees it; num_one_sided as in ``rasterize``.
 
     Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the map, and
     the map, (SHADOW_SIZE, SHADOW_SIZE) float32, 0 where nothing is.
@@ -230,7 +230,13 @@ def shadow_map(
     intrinsics = np.array([[scale, 0, SHADOW_SIZE / 2], [0, scale, SHADOW_SIZE / 2], [0, 0, 1.0]])
     seen = _tensor(np.ascontiguousarray(centred), device)[None]
     depth = rasterize(
-        seen, faces, _tensor(intrinsics, device)[None], SHADOW_SIZE, SHADOW_SIZE, orthographic=True
+        seen,
+        faces,
+        _tensor(intrinsics, device)[None],
+        SHADOW_SIZE,
+        SHADOW_SIZE,
+        num_one_sided=num_one_sided,
+        orthographic=True,
     ).depth[0]
     rows = axes * np.array([[scale], [scale], [1.0]])
     offset = np.array([SHADOW_SIZE / 2, SHADOW_SIZE / 2, 2.0]) - rows @ SHADOW_CENTRE

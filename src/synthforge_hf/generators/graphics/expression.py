@@ -16,22 +16,22 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
         4.0,
         {
             "mouthSmile": (0.5, 1.0),
-            "mouthUpperUp": (0.2, 0.6),
-            "mouthLowerDown": (0.1, 0.5),
-            "mouthStretch": (0.1, 0.6),
+            "mouthUpperUp": (0.2, 0.7),
+            "mouthLowerDown": (0.1, 0.6),
+            "mouthStretch": (0.2, 1.0),
             "cheekSquint": (0.2, 0.8),
             "eyeSquint": (0.0, 0.6),
             "jawOpen": (0.0, 0.25),
         },
     ),
     "laugh": (
-        1.2,
+        1.8,
         {
             "mouthSmile": (0.5, 1.0),
-            "jawOpen": (0.15, 0.45),
-            "mouthStretch": (0.1, 0.5),
-            "mouthUpperUp": (0.1, 0.5),
-            "mouthLowerDown": (0.1, 0.4),
+            "jawOpen": (0.15, 0.6),
+            "mouthStretch": (0.2, 0.9),
+            "mouthUpperUp": (0.1, 0.6),
+            "mouthLowerDown": (0.1, 0.5),
             "eyeSquint": (0.1, 0.7),
             "cheekSquint": (0.3, 0.9),
         },
@@ -46,10 +46,10 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
             "mouthRollLower": (0, 0.2),
         },
     ),
-    "surprise": (0.5, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
+    "surprise": (0.6, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
     "shout": (
-        0.3,
-        {"jawOpen": (0.3, 0.8), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)},
+        0.6,
+        {"jawOpen": (0.3, 0.9), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)},
     ),
     "pucker": (0.7, {"mouthPucker": (0.3, 1.0), "mouthFunnel": (0, 0.3)}),
     "frown": (0.8, {"mouthFrown": (0.2, 0.9), "mouthShrugLower": (0, 0.5), "mouthPress": (0, 0.4)}),
@@ -84,7 +84,7 @@ def sample_expression(
     skew = random.normal(0, 0.15, size=8)
     if not neutral:
         for group, name in ((MOUTHS, mouth), (BROWS, brows), (EYES, eyes)):
-            strength = random.uniform(0.5, 1.0) * settings.strength
+            strength = random.uniform(0.55, 1.1) * settings.strength
             for number, (action, (low, high)) in enumerate(group[name][1].items()):
                 amount = random.uniform(low, high) * (strength if not action.startswith("eyeBlink") else 1.0)
                 _add(
