@@ -75,7 +75,9 @@ def generate(
     backgrounds: Annotated[
         str | None, typer.Option(metavar="DIR_OR_REPO", help="Pictures to put behind heads: a folder or a data set.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="What runs the processes: local is this machine.")] = "local",
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="Processes of this machine, or of a Ray cluster.")
+    ] = "local",
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -109,7 +111,7 @@ def generate(
 @app.command()
 def verify(
     out: DataSet,
-    quick: Annotated[bool, typer.Option("--quick", help="Names, sizes and row counts only; reads no images.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Names, sizes, row counts and ids; reads no images.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check that OUT is complete and right.

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,8 +17,9 @@ import pytest
 from reference_data import NUM_SAMPLES, RESOLUTION, SHARD_SIZE, Reference, contents
 
 from synthforge_hf.data import generation
-from synthforge_hf.data.files import exclusive
+from synthforge_hf.data.files import exclusive, publish
 from synthforge_hf.data.generation import generate
+from synthforge_hf.data.manifest import read_manifest, write_manifest
 from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.data.verification import verify
 from synthforge_hf.errors import SynthForgeError, UsageError
@@ -27,19 +29,19 @@ SCRIPT = """
 import os, signal, sys
 import psutil
 from synthforge_hf.data import generation
-from synthforge_hf.data.files import sync_folder
+from synthforge_hf.data.files import publish
 
-def die(folder):
-    # Called when a shard has got its final name and is not in the manifest yet.
-    sync_folder(folder)
-    if len(os.listdir(folder)) == 3:
+def die(unfinished, path):
+    # When a shard has got its final name and is not in the manifest yet.
+    publish(unfinished, path)
+    if len(os.listdir(path.parent)) == 3:
         print(*(child.pid for child in psutil.Process().children()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 def main():
     out, recipe, num_samples, resolution, shard_size, killed = sys.argv[1:7]
     if killed == "killed":
-        generation.sync_folder = die
+        generation.publish = die
     generation.generate(out, recipe, int(num_samples), int(resolution), seed=3, workers=1, shard_size=int(shard_size))
 
 if __name__ == "__main__":
@@ -123,10 +125,11 @@ def test_a_killed_worker_stops_the_run_with_one_error(
 ) -> None:
     out = tmp_path / "orphaned"
 
-    def kill_the_worker(folder: Path) -> None:
+    def kill_the_worker(unfinished: Path, path: Path) -> None:
+        publish(unfinished, path)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    monkeypatch.setattr(generation, "sync_folder", kill_the_worker)  # called when the first shard is in place
+    monkeypatch.setattr(generation, "publish", kill_the_worker)  # called when the first shard is finished
     with pytest.raises(SynthForgeError, match=r"SIGKILL.*run the same command again") as error:
         generate(out, workers=1, **reference.arguments())
     assert "\n" not in str(error.value)
@@ -199,13 +202,11 @@ def test_a_folder_that_holds_something_else_is_refused(
 
 
 def test_other_versions_of_libraries_are_pointed_out(copy: Path, reference: Reference) -> None:
-    manifest = json.loads((copy / "synthforge.json").read_text())
-    manifest["versions"]["numpy"] = "1.0"
-    (copy / "synthforge.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(copy)
+    write_manifest(copy, replace(manifest, versions={**manifest.versions, "numpy": "1.0"}))
     with pytest.warns(UserWarning, match="begun with another numpy"):
         generate(copy, **reference.arguments())
-    manifest["versions"]["synthforge_hf"] = "0.0.1"
-    (copy / "synthforge.json").write_text(json.dumps(manifest))
+    write_manifest(copy, replace(manifest, versions={**manifest.versions, "synthforge_hf": "0.0.1"}))
     with pytest.raises(UsageError, match=r"made by synthforge_hf 0\.0\.1"):
         generate(copy, **reference.arguments())
 
@@ -217,6 +218,7 @@ def test_other_files_and_a_damaged_manifest_are_left_alone(copy: Path, reference
         generate(tmp_path / "mine", **reference.arguments())
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     manifest = copy / "synthforge.json"
+    (copy / ".synthforge" / manifest.name).unlink()
     for spoilt in (manifest.read_text()[:500], manifest.read_text().replace('"seed": 3', '"sed": 3'), "{}"):
         manifest.write_text(spoilt)
         with pytest.raises(SynthForgeError, match=r"synthforge\.json is damaged"):

@@ -1,7 +1,7 @@
 """Verification finds labels that are wrong even where every file is exactly as it was written."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from reference_data import Reference
 
 from synthforge_hf.data.files import file_sha256
+from synthforge_hf.data.manifest import read_manifest, write_manifest
 from synthforge_hf.data.png import decode_image, encode_png
 from synthforge_hf.data.verification import verify
 from synthforge_hf.errors import UsageError
@@ -21,9 +22,7 @@ SHARD = "train-00001"
 
 def rewrite(out: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> str:
     """Change the rows of one shard and record its new size and hash, as a faulty generator would. Returns its path."""
-    manifest = json.loads((out / "synthforge.json").read_text())
-    record = manifest["shards"][SHARD]
-    path = out / record["path"]
+    path = out / read_manifest(out).shards[SHARD].path
     table = pq.read_table(path)
     rows = change(table.to_pylist())
     columns = []
@@ -35,9 +34,17 @@ def rewrite(out: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, A
         else:
             columns.append(pa.array(values, field.type))
     pq.write_table(pa.Table.from_arrays(columns, schema=table.schema), path)
-    record |= {"size": path.stat().st_size, "sha256": file_sha256(path)}
-    (out / "synthforge.json").write_text(json.dumps(manifest))
-    return record["path"]
+    record_again(out, [SHARD])
+    return str(path.relative_to(out))
+
+
+def record_again(out: Path, names: Iterable[str]) -> None:
+    """Put the sizes and hashes that shards have now into the manifest."""
+    manifest = read_manifest(out)
+    for name in names:
+        path = out / manifest.shards[name].path
+        manifest.shards[name] = replace(manifest.shards[name], size=path.stat().st_size, sha256=file_sha256(path))
+    write_manifest(out, manifest)
 
 
 def array(row: dict[str, Any], column: str) -> np.ndarray:
@@ -146,23 +153,21 @@ def test_a_sound_data_set_has_no_problem(reference: Reference, copy: Path) -> No
 
 
 def test_a_shard_that_is_no_parquet_file_is_named(copy: Path) -> None:
-    manifest = json.loads((copy / "synthforge.json").read_text())
-    record = manifest["shards"][SHARD]
-    (copy / record["path"]).write_bytes(b"PAR1 not really")
-    record |= {"size": 15, "sha256": file_sha256(copy / record["path"])}
-    (copy / "synthforge.json").write_text(json.dumps(manifest))
-    (problem,) = verify(copy, progress=False)
-    assert problem.path == record["path"]
-    assert str(problem).startswith(f"{record['path']}: cannot be read")
+    record = read_manifest(copy).shards[SHARD]
+    (copy / record.path).write_bytes(b"PAR1 not really")
+    record_again(copy, [SHARD])
+    for quick in (False, True):
+        (problem,) = verify(copy, quick, progress=False)
+        assert problem.path == record.path
+        assert str(problem).startswith(f"{record.path}: cannot be read")
 
 
 def test_a_missing_column_is_named(copy: Path) -> None:
-    manifest = json.loads((copy / "synthforge.json").read_text())
-    for record in manifest["shards"].values():
-        path = copy / record["path"]
+    manifest = read_manifest(copy)
+    for record in manifest.shards.values():
+        path = copy / record.path
         pq.write_table(pq.read_table(path).drop_columns(["normals"]), path)
-        record |= {"size": path.stat().st_size, "sha256": file_sha256(path)}
-    (copy / "synthforge.json").write_text(json.dumps(manifest))
+    record_again(copy, manifest.shards)
     problems = verify(copy, progress=False)
     assert problems
     assert all("normals" in problem.message for problem in problems)

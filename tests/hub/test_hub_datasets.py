@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hub_under_test import HubUnderTest, make_dataset
 
+from synthforge_hf.data.manifest import read_manifest, write_manifest
 from synthforge_hf.data.verification import verify
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub import pull, push
@@ -205,9 +206,9 @@ def test_unfinished_and_damaged_data_sets_are_not_pushed(hub: HubUnderTest, data
     with pytest.raises(SynthForgeError, match="missing or damaged"):
         hub(push, dataset, name)
     shard.write_bytes(whole)
-    manifest = json.loads((dataset / "synthforge.json").read_text())
-    manifest["shards"].pop("train-00000")
-    (dataset / "synthforge.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(dataset)
+    manifest.shards.pop("train-00000")
+    write_manifest(dataset, manifest)
     with pytest.raises(SynthForgeError, match="1 shards are missing"):
         hub(push, dataset, name)
 

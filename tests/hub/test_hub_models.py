@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hub_under_test import HubUnderTest
 
 import synthforge_hf
 from synthforge_hf.checkpoints import resolve_model
+from synthforge_hf.data.manifest import read_manifest, write_manifest
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub import pull, push
 from synthforge_hf.hub.licenses import license_table, refuse_unaccepted, sources_of_generator
@@ -245,8 +247,7 @@ def delete(name: str) -> None:
 
 
 def test_a_data_set_states_its_generator_s_licences(hub: HubUnderTest, dataset: Path) -> None:
-    manifest = json.loads((dataset / "synthforge.json").read_text())
-    (dataset / "synthforge.json").write_text(json.dumps(manifest | {"generator_license": "CC-BY-NC-4.0"}))
+    write_manifest(dataset, replace(read_manifest(dataset), generator_license="CC-BY-NC-4.0"))
     name = hub.new_name()
     with pytest.raises(UsageError, match=r"images and labels .* \(CC-BY-NC-4.0\) forbids commercial use"):
         hub(push, dataset, name)
@@ -270,10 +271,7 @@ def test_terms_of_licensed_generators_and_of_own_pictures() -> None:
 
 
 def test_a_licence_in_a_sentence_becomes_a_name(hub: HubUnderTest, dataset: Path) -> None:
-    manifest = json.loads((dataset / "synthforge.json").read_text())
-    (dataset / "synthforge.json").write_text(
-        json.dumps(manifest | {"generator_license": "Terms of X; FLAME: see there"})
-    )
+    write_manifest(dataset, replace(read_manifest(dataset), generator_license="Terms of X; FLAME: see there"))
     card = (dataset / "README.md").read_text()
     sentence = "license: other\nlicense_name: 'Terms of X; FLAME: see there'\n"
     (dataset / "README.md").write_text(card.replace("license: cc0-1.0\n", sentence))

@@ -13,19 +13,37 @@ from synthforge_hf.errors import SynthForgeError, UsageError
 WORK_FOLDER = ".synthforge"
 """Unfinished files and the lock, inside the data set's folder; hidden, so that ``load_dataset`` does not see it."""
 
+UNFINISHED = "unfinished"
+"""Folder in the work folder, emptied whenever a run begins: what a killed process leaves behind lies here."""
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content``: after a crash it holds the old content or the new, never a mixture."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    work = path.parent if path.parent.name == WORK_FOLDER else path.parent / WORK_FOLDER
+    unfinished = work / UNFINISHED
+    folder = unfinished if unfinished.is_dir() else path.parent
+    temporary = folder / f".{path.name}.{os.getpid()}"
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_synced(temporary, content)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, content: bytes | memoryview) -> None:
+    """Write a file and wait until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def publish(unfinished: Path, path: Path) -> None:
+    """Give a file that is safe on disk its final name, at once and for good: the rename itself survives a power cut."""
+    os.replace(unfinished, path)
     sync_folder(path.parent)
+    if unfinished.parent != path.parent:
+        sync_folder(unfinished.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -61,10 +79,12 @@ def exclusive(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(out, error) from error
     try:
-        unfinished = work / "unfinished"
+        unfinished = work / UNFINISHED
         with writing(out):
             unfinished.mkdir(exist_ok=True)
             _clear(unfinished)
+            sync_folder(out)
+            sync_folder(out.parent)
         yield unfinished
     finally:
         with contextlib.suppress(OSError):

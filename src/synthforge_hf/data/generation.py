@@ -6,6 +6,7 @@ Layout (the Hub's own): OUT/data/{split}-{k:05d}-of-{n:05d}.parquet, OUT/synthfo
 import os
 import re
 import warnings
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +15,25 @@ from time import perf_counter
 from tqdm import tqdm
 
 from synthforge_hf.data.card import CARD_NAME, write_card
-from synthforge_hf.data.files import exclusive, file_sha256, sync_folder, writing
+from synthforge_hf.data.checked_files import CheckedFiles
+from synthforge_hf.data.files import WORK_FOLDER, exclusive, publish, sync_folder, writing
 from synthforge_hf.data.manifest import (
     MANIFEST_NAME,
     Manifest,
     ShardRecord,
     current_versions,
-    read_manifest,
+    recover_manifest,
     write_manifest,
+    write_spare_manifest,
 )
 from synthforge_hf.data.planning import DATA_FOLDER, Shard
+from synthforge_hf.data.ray_executor import import_ray, make_shards_on_ray
 from synthforge_hf.data.recipes import DEFAULT_RECIPE, Recipe, load_recipe, pin_backgrounds
 from synthforge_hf.data.shards import SampleRequest
-from synthforge_hf.data.workers import SampleMade, ShardMade, WorkerReady, check_may_spawn, make_shards
+from synthforge_hf.data.workers import Event, SampleMade, ShardMade, WorkerReady, check_may_spawn, make_shards
 from synthforge_hf.errors import SynthForgeError, UsageError
+
+EXECUTORS = ("local", "ray")
 
 SHARD_NAME = re.compile(r"([a-z][a-z0-9_]*-\d{5})-of-\d{5}\.parquet")
 
@@ -69,6 +75,7 @@ def generate(
     recipe: a ``Recipe``, the name of one that comes with the package, or the path of a YAML file.
     workers: processes, each with one thread; None for one per core. generator: overrides the recipe's.
     device: "auto", "cpu" or "cuda", for the generator. progress: show a bar if standard error is a terminal.
+    executor: "local" for processes of this machine, "ray" for those of a Ray cluster (``docs/scale.md``).
     backgrounds: a folder of images, or a data set with images for ``datasets.load_dataset``, to put behind heads; the
     hash of names and contents is part of the recipe, so a data set cannot go on with other pictures.
 
@@ -79,23 +86,35 @@ def generate(
     out = Path(out)
     wanted = _request(recipe, generator, num_samples, resolution, seed, shard_size)
     wanted = replace(wanted, recipe=pin_backgrounds(wanted.recipe, backgrounds))
-    workers = _number_of_workers(workers)
-    if executor != "local":
-        raise UsageError(f"executor is '{executor}': it must be local")
-    check_may_spawn()
+    if executor not in EXECUTORS:
+        raise UsageError(f"executor is '{executor}': it must be {' or '.join(EXECUTORS)}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}: it must be at least 1")
+    if executor == "ray":
+        import_ray()
+    else:
+        check_may_spawn()
     _check_destination(out)
     with exclusive(out) as unfinished:
         manifest = _begin(out, wanted)
         plan = manifest.plan()
-        kept = _keep_sound_shards(out, plan, manifest, progress)
+        checked = CheckedFiles(out / WORK_FOLDER)
+        kept = _keep_sound_shards(out, plan, manifest, checked, progress)
         manifest = replace(manifest, shards=kept)
         missing = [shard for shard in plan if shard.name not in kept]
         with writing(out):
             if missing:
                 (out / CARD_NAME).unlink(missing_ok=True)  # it would promise rows that are not there yet
             write_manifest(out, manifest)
-        manifest = _make(out, manifest, missing, device, workers, unfinished, progress)
+            write_spare_manifest(out, manifest)
+        if missing:
+            request = SampleRequest(manifest.recipe, manifest.seed, manifest.resolution)
+            make = make_shards_on_ray if executor == "ray" else make_shards
+            events = make(missing, request, device, workers, unfinished)
+            manifest = _record(out, manifest, missing, events, checked, progress)
         with writing(out):
+            if missing:
+                write_spare_manifest(out, manifest)
             _remove_strays(out, plan)
             if missing or not (out / CARD_NAME).exists():
                 write_card(out, manifest)
@@ -128,14 +147,6 @@ def _request(
     return Manifest(recipe, seed, num_samples, resolution, shard_size, versions=current_versions())
 
 
-def _number_of_workers(workers: int | None) -> int:
-    if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers < 1:
-        raise UsageError(f"workers is {workers}: it must be at least 1")
-    return workers
-
-
 def _check_destination(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: choose a folder for the data set")
@@ -151,7 +162,7 @@ def _begin(out: Path, wanted: Manifest) -> Manifest:
     """Return the manifest to work towards: the one that lies in OUT brought up to the wanted size, or a new one."""
     if not (out / MANIFEST_NAME).exists():
         return wanted
-    found = read_manifest(out)
+    found = recover_manifest(out)
     if found.recipe.content_hash() != wanted.recipe.content_hash():
         difference = _difference(found.recipe, wanted.recipe)
         raise UsageError(f"{out} holds a data set of another recipe ({difference}): choose another folder")
@@ -189,7 +200,9 @@ def _flatten(mapping: dict, prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _keep_sound_shards(out: Path, plan: list[Shard], manifest: Manifest, progress: bool) -> dict[str, ShardRecord]:
+def _keep_sound_shards(
+    out: Path, plan: list[Shard], manifest: Manifest, checked: CheckedFiles, progress: bool
+) -> dict[str, ShardRecord]:
     """Return the records of planned shards whose files are undamaged, and give the files their planned names.
 
     A file is looked for under any count of shards ("-of-"), because that part changes when the data set grows.
@@ -203,50 +216,41 @@ def _keep_sound_shards(out: Path, plan: list[Shard], manifest: Manifest, progres
         record = manifest.shards.get(shard.name)
         if record is None or record.rows != len(shard.indices):
             continue
-        sound = [path for path in present.get(shard.name, []) if is_sound(path, record)]
+        sound = [path for path in present.get(shard.name, []) if checked.is_sound(path, record)]
         if sound:
-            with writing(out):
-                os.replace(sound[0], out / shard.path)
+            if sound[0] != out / shard.path:
+                with writing(out):
+                    os.replace(sound[0], out / shard.path)
+                checked.remember(out / shard.path, record.sha256)
             kept[shard.name] = replace(record, path=shard.path)
+    sync_folder(out / DATA_FOLDER)
     return kept
 
 
-def is_sound(path: Path, record: ShardRecord) -> bool:
-    """Say whether a file has the recorded size and hash."""
-    try:
-        return path.stat().st_size == record.size and file_sha256(path) == record.sha256
-    except OSError:
-        return False
-
-
-def _make(
+def _record(
     out: Path,
     manifest: Manifest,
     missing: list[Shard],
-    device: str,
-    workers: int,
-    unfinished: Path,
+    events: Generator[Event, None, None],
+    checked: CheckedFiles,
     progress: bool,
 ) -> Manifest:
-    """Make the missing shards, record each, and return the manifest that holds them all."""
-    if not missing:
-        return manifest
+    """Put shards in their places and into the manifest as they are made; return the manifest that holds them all."""
     with writing(out):
         (out / DATA_FOLDER).mkdir(exist_ok=True)
-    request = SampleRequest(manifest.recipe, manifest.seed, manifest.resolution)
+        sync_folder(out)
     total = sum(len(shard.indices) for shard in missing)
-    bar = _bar(None, "generating", "faces", progress, total)
-    with bar, closing(make_shards(missing, request, device, workers, unfinished)) as events:
+    with _bar(None, "generating", "faces", progress, total) as bar, closing(events):
         for event in events:
             if isinstance(event, SampleMade):
-                bar.update()
+                bar.update(event.count)
             elif isinstance(event, WorkerReady):
                 manifest = replace(manifest, generator_license=event.generator_license)
             elif isinstance(event, ShardMade):
                 shard = event.shard
                 with writing(out):
-                    os.replace(event.path, out / shard.path)
-                    sync_folder(out / DATA_FOLDER)
+                    publish(event.path, out / shard.path)
+                    checked.remember(out / shard.path, event.sha256)
                     record = ShardRecord(shard.path, shard.split, len(shard.indices), event.size, event.sha256)
                     manifest = replace(manifest, shards={**manifest.shards, shard.name: record})
                     write_manifest(out, manifest)

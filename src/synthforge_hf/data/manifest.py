@@ -1,21 +1,27 @@
 """``synthforge.json``: what a data set is meant to hold, and the fingerprint of every shard that has been made."""
 
+import hashlib
 import json
 import platform
+import warnings
 import zlib
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from synthforge_hf import __version__
-from synthforge_hf.data.files import write_atomically
+from synthforge_hf.data.files import WORK_FOLDER, write_atomically
 from synthforge_hf.data.planning import Shard, plan_shards
 from synthforge_hf.data.recipes import Recipe, recipe_from_mapping
 from synthforge_hf.errors import SynthForgeError, UsageError
 
 MANIFEST_NAME = "synthforge.json"
-FORMAT = 1
+FORMAT = 2
+
+_DIGEST = "manifest_sha256"
+"""Key of the SHA-256 (hex) of all the rest of the file, so that not one of its bytes changes unnoticed."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class Manifest:
 
     def plan(self) -> list[Shard]:
         """Return every shard that the request asks for."""
-        recipe = self.recipe
-        return plan_shards(self.num_samples, recipe.splits, self.shard_size, recipe.photos_per_identity)
+        splits = tuple(self.recipe.splits.items())
+        return list(_plan(self.num_samples, splits, self.shard_size, self.recipe.photos_per_identity))
 
     def is_complete(self) -> bool:
         return all(shard.name in self.shards for shard in self.plan())
@@ -69,9 +75,25 @@ def current_versions() -> dict[str, str]:
     }
 
 
+@lru_cache(maxsize=2)
+def _plan(num_samples: int, splits: tuple[tuple[str, float], ...], shard_size: int, photos: int) -> tuple[Shard, ...]:
+    # Asked for again whenever a shard is done; with millions of samples that would take longer than the shard.
+    return tuple(plan_shards(num_samples, dict(splits), shard_size, photos))
+
+
 def write_manifest(out: Path, manifest: Manifest) -> None:
+    """Write OUT/synthforge.json, safe on disk."""
+    write_atomically(out / MANIFEST_NAME, _render(_content(manifest)).encode())
+
+
+def write_spare_manifest(out: Path, manifest: Manifest) -> None:
+    """Write a second copy of the manifest into the work folder, for ``recover_manifest``."""
+    write_atomically(out / WORK_FOLDER / MANIFEST_NAME, _render(_content(manifest)).encode())
+
+
+def _content(manifest: Manifest) -> dict[str, Any]:
     records = {name: asdict(record) for name, record in sorted(manifest.shards.items())}
-    content: dict[str, Any] = {
+    return {
         "format": FORMAT,
         "recipe": manifest.recipe.to_mapping(),
         "recipe_sha256": manifest.recipe.content_hash(),
@@ -84,21 +106,53 @@ def write_manifest(out: Path, manifest: Manifest) -> None:
         "versions": manifest.versions,
         "shards": records,
     }
-    write_atomically(out / MANIFEST_NAME, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _render(content: dict[str, Any]) -> str:
+    """Return the one text of a manifest, which ends with the hash of what stands before."""
+    digest = hashlib.sha256(json.dumps(content, indent=1).encode()).hexdigest()
+    return json.dumps({**content, _DIGEST: digest}, indent=1) + "\n"
 
 
 def read_manifest(out: Path) -> Manifest:
-    """Read OUT/synthforge.json. Raises SynthForgeError when it is missing, damaged or not self-consistent."""
-    path = out / MANIFEST_NAME
+    """Read OUT/synthforge.json.
+
+    Raises SynthForgeError when it is missing or damaged: when a single byte is another than was written.
+    """
+    return _read(out / MANIFEST_NAME, out)
+
+
+def recover_manifest(out: Path) -> Manifest:
+    """Read OUT/synthforge.json or, with a warning, the spare copy of it when it is damaged.
+
+    The copy may be older; then shards that it does not know are made again. Raises SynthForgeError as ``read_manifest``
+    does when there is no sound copy either.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_manifest(out)
+    except SynthForgeError as damage:
+        try:
+            spare = _read(out / WORK_FOLDER / MANIFEST_NAME, out)
+        except SynthForgeError:
+            raise damage from None
+    warnings.warn(f"{out / MANIFEST_NAME} is damaged or was edited: going on with the spare copy of it")
+    return spare
+
+
+def _read(path: Path, out: Path) -> Manifest:
+    try:
+        written = path.read_bytes()
+        content = json.loads(written.decode("utf-8"))
     except OSError as error:
         reason = "there is none" if isinstance(error, FileNotFoundError) else error.strerror
         raise SynthForgeError(f"cannot read {path}: {reason}; is {out} a folder that generate made?") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SynthForgeError(_damaged(path, "it is not valid JSON")) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SynthForgeError(_damaged(path, f"it is not of format {FORMAT}"))
+    content.pop(_DIGEST, None)
+    if _render(content).encode() != written:
+        raise SynthForgeError(_damaged(path, "it does not have the hash that it records"))
     try:
         recipe = recipe_from_mapping(content["recipe"])
         manifest = Manifest(

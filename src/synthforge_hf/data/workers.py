@@ -22,7 +22,7 @@ from synthforge_hf.data.recipes import load_recipe_generator
 from synthforge_hf.data.shards import SampleRequest, write_shard
 from synthforge_hf.errors import SynthForgeError, UsageError
 
-_ONE_THREAD = dict.fromkeys(
+ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 """Workers share the cores among them; and sums over several threads would round differently from sums over one."""
@@ -37,7 +37,9 @@ class WorkerReady:
 
 @dataclass(frozen=True)
 class SampleMade:
-    """One more sample of some shard is done."""
+    """One more sample of some shard is done, or ``count`` at once."""
+
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,13 @@ class ShardMade:
     sha256: str
 
 
+Event = WorkerReady | SampleMade | ShardMade
+
+
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
+    """Why a worker gave up, as what to raise in its parent."""
+
     kind: type[SynthForgeError] | type[RuntimeError]
     message: str
 
@@ -64,12 +71,14 @@ class _Worker:
 
 
 def make_shards(
-    shards: list[Shard], request: SampleRequest, device: str, workers: int, folder: Path
-) -> Generator[WorkerReady | SampleMade | ShardMade, None, None]:
+    shards: list[Shard], request: SampleRequest, device: str, workers: int | None, folder: Path
+) -> Generator[Event, None, None]:
     """Make shards as files in ``folder`` by ``workers`` processes, yielding events as they happen.
 
-    All processes are gone when the iterator ends, however it ends. Raises SynthForgeError when a worker fails or dies.
+    workers: None for one per core. All processes are gone when the iterator ends, however it ends. Raises
+    SynthForgeError when a worker fails or dies.
     """
+    workers = workers or _number_of_cores()
     waiting = list(reversed(shards))
     crew: list[_Worker] = []
     try:
@@ -80,7 +89,7 @@ def make_shards(
             wait(handles)
             for worker in crew:
                 for message in _messages(worker):
-                    if isinstance(message, _Failure):
+                    if isinstance(message, Failure):
                         raise message.kind(message.message)
                     if isinstance(message, ShardMade):
                         worker.shard = None
@@ -90,6 +99,10 @@ def make_shards(
                     yield message
     finally:
         _stop(crew)
+
+
+def _number_of_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_may_spawn() -> None:
@@ -116,8 +129,8 @@ def _inherited_by_workers() -> Iterator[None]:
     """
     # Started later, by the first worker's start, the tracker would open this process's ears again.
     resource_tracker.ensure_running()
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     if hasattr(signal, "pthread_sigmask"):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -186,15 +199,14 @@ def _work(connection: Connection, request: SampleRequest, device: str, folder: s
         return  # the parent is gone, or has no more work
     except Exception as error:
         with contextlib.suppress(OSError):
-            connection.send(_failure(error))
+            connection.send(describe_failure(error))
 
 
-def _failure(error: Exception) -> _Failure:
+def describe_failure(error: Exception) -> Failure:
+    """Return what the parent is to raise for an error in a worker."""
     if isinstance(error, SynthForgeError):
-        return _Failure(type(error), str(error))
+        return Failure(type(error), str(error))
     if isinstance(error, OSError):
         reason = error.strerror or " ".join(str(error).split())
-        return _Failure(
-            SynthForgeError, f"cannot write the shard: {reason}; make room, then run the same command again"
-        )
-    return _Failure(RuntimeError, f"a worker process failed:\n{''.join(traceback.format_exception(error))}")
+        return Failure(SynthForgeError, f"cannot write the shard: {reason}; make room, then run the same command again")
+    return Failure(RuntimeError, f"a worker process failed:\n{''.join(traceback.format_exception(error))}")
