@@ -69,6 +69,19 @@ def random_homographies(
     return placement @ rotation @ shape @ perspective, mirrored
 
 
+EQUIVARIANCE_ROTATION_DEG, EQUIVARIANCE_SHIFT = 57.3, 1 / 3
+"""Largest turn, and largest shift as a part of the side, between the two images of the equivariance loss (paper)."""
+
+
+def random_affines(count: int, generator: torch.Generator) -> Tensor:
+    """Return (count, 2, 3) turns and shifts of whole images, from positions of the moved image to the image's."""
+    angle = torch.deg2rad(EQUIVARIANCE_ROTATION_DEG * (2 * torch.rand(count, generator=generator) - 1))
+    cosine, sine = angle.cos(), angle.sin()
+    # Twice the part: the side spans two units.
+    shift = 2 * EQUIVARIANCE_SHIFT * (2 * torch.rand(2, count, generator=generator) - 1)
+    return _matrices([cosine, -sine, shift[0]], [sine, cosine, shift[1]])
+
+
 def sampling_grid(homographies: Tensor, size: int) -> Tensor:
     """Return (B, size, size, 2): where in the window the centre of each crop pixel lies."""
     x = (2 * torch.arange(size) + 1) / size - 1

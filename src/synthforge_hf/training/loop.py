@@ -3,27 +3,36 @@
 It knows nothing of faces: a ``Task`` says how to turn a batch into a loss and how to validate.
 """
 
+import json
 import math
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator, skip_first_batches
+from accelerate import Accelerator, DistributedType, skip_first_batches
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from synthforge_hf.errors import UsageError
 from synthforge_hf.randomness import random_stream
 from synthforge_hf.training.settings import TrainingSettings
+from synthforge_hf.training.streaming import StreamedLoader
+
+BEST_BY = ("nme_interocular", "nme_crop", "mean_f1", "depth_abs_rel")
+"""Metrics that may decide which model is the best, the most telling first."""
 
 
 class Task(Protocol):
@@ -41,13 +50,17 @@ class Task(Protocol):
 
 @dataclass
 class Progress:
-    """Where a run stands; saved with every checkpoint. seconds: spent in the loop so far, over all interruptions."""
+    """Where a run stands; saved with every checkpoint.
+
+    seconds: spent in the loop so far, over all interruptions. best: the best validation score so far, larger is better.
+    """
 
     step: int = 0
     batch: int = 0
     epoch: int = 0
     batch_in_epoch: int = 0
     seconds: float = 0.0
+    best: float | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,33 +77,66 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * min((progress - warmup) / (1 - warmup), 1.0))
 
 
+def score(metrics: dict[str, float], by: str) -> float | None:
+    """Return the value of one metric, negative where less is better; None where it was not measured or is NaN.
+
+    by: a metric, or "auto" for the first of ``BEST_BY`` that was measured.
+    """
+    name = next((name for name in BEST_BY if name in metrics), by) if by == "auto" else by
+    value = metrics.get(name, math.nan)
+    if math.isnan(value):
+        return None
+    return value if name == "mean_f1" else -value
+
+
 class TrainingLoop:
-    """Runs one training to its end, its time budget, or the next SIGINT or SIGTERM."""
+    """Runs one training to its end, its time budget, or the next SIGINT or SIGTERM.
+
+    Gradients are accumulated over full groups of ``settings.accumulate`` batches and averaged; at the end of an epoch
+    an unfinished group goes on into the next one, so that every batch weighs the same. beside: what is saved with the
+    best model, such as its image processor. Raises UsageError when the run would not make a single step.
+    """
 
     def __init__(
         self,
         accelerator: Accelerator,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        loader: DataLoader,
+        loader: DataLoader | StreamedLoader,
         task: Task,
         settings: TrainingSettings,
         output_dir: Path,
+        beside: Sequence[Any] = (),
     ) -> None:
         self.accelerator, self.task, self.settings, self.output_dir = accelerator, task, settings, output_dir
+        self.beside = beside
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
-        self.model, self.optimizer, self.loader = accelerator.prepare(model, optimizer, loader)
+        # Groups of batches at which gradients are exchanged and applied do not end with an epoch.
+        accelerator.gradient_state.plugin_kwargs["sync_with_dataloader"] = False
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        # Crops are made on the CPU, so batches stay there until then.
+        self.loader: Any = loader
+        if not isinstance(loader, StreamedLoader):
+            self.loader = accelerator.prepare_data_loader(loader, device_placement=False)
         self.progress = Progress()
         accelerator.register_for_checkpointing(self.progress)
         self.average: AveragedModel | None = None
+        if settings.ema_decay > 0 and accelerator.distributed_type == DistributedType.FSDP:
+            raise UsageError("averaged weights need whole weights on every process: set ema_decay to 0 under FSDP")
         if settings.ema_decay > 0:
             average = get_ema_multi_avg_fn(settings.ema_decay)
             self.average = AveragedModel(accelerator.unwrap_model(self.model), multi_avg_fn=average, use_buffers=True)
             accelerator.register_for_checkpointing(self.average)
-        self.total_steps = settings.epochs * math.ceil(len(self.loader) / settings.accumulate)
+        self.total_steps = settings.epochs * len(self.loader) // settings.accumulate
+        if self.total_steps < 1:
+            raise UsageError(
+                f"{settings.epochs} epochs of {len(self.loader)} batches make no step of {settings.accumulate} batches: "
+                "lower accumulate or batch_size"
+            )
         self.interrupted = False
         self.fraction = 0.0
+        self._losses: list[Tensor] = []
         self._began = self._checkpointed = self._validated = time.monotonic()
 
     @property
@@ -113,7 +159,7 @@ class TrainingLoop:
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
             disable=not (self.accelerator.is_main_process and sys.stderr.isatty()),
         )
-        self._began = self._checkpointed = self._validated = time.monotonic() - 0.0
+        self._began = self._checkpointed = self._validated = time.monotonic()
         self._began -= self.progress.seconds
         with _stop_on_signals(self), bar:
             while not self._finished() and not self.interrupted:
@@ -127,11 +173,13 @@ class TrainingLoop:
         self.loader.set_epoch(progress.epoch)
         loader = self.loader
         if progress.batch_in_epoch:
-            loader = skip_first_batches(self.loader, progress.batch_in_epoch)
+            skip = progress.batch_in_epoch
+            streamed = isinstance(loader, StreamedLoader)
+            loader = loader.skipping(skip) if streamed else skip_first_batches(loader, skip)
             loader.set_epoch(progress.epoch)
         self.model.train()
-        for batch in loader:
-            self._step(batch)
+        for inputs in self._prepared(loader):
+            self._step(inputs)
             progress.batch += 1
             progress.batch_in_epoch += 1
             if not self.accelerator.sync_gradients:
@@ -147,11 +195,30 @@ class TrainingLoop:
         if progress.batch_in_epoch >= len(self.loader):
             progress.epoch, progress.batch_in_epoch = progress.epoch + 1, 0
 
-    def _step(self, batch: dict[str, Tensor]) -> None:
+    def _prepared(self, loader: Iterable[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+        """Turn batches into inputs of the model; with data workers in threads, ahead of the model."""
+        name, first = f"training/process {self.accelerator.process_index}", self.progress.batch
+
+        def prepare(number: int, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+            seed = int(random_stream(self.settings.seed, number, name).integers(2**63))
+            return self.task.inputs(batch, torch.Generator().manual_seed(seed))
+
+        ahead = self.settings.data_workers
+        if ahead == 0:
+            for number, batch in enumerate(loader, first):
+                yield prepare(number, batch)
+            return
+        with ThreadPoolExecutor(ahead) as threads:
+            waiting: deque[Future[dict[str, Tensor]]] = deque()
+            for number, batch in enumerate(loader, first):
+                waiting.append(threads.submit(prepare, number, batch))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _step(self, inputs: dict[str, Tensor]) -> None:
         accelerator, settings, progress = self.accelerator, self.settings, self.progress
-        name = f"training/process {accelerator.process_index}"
-        seed = int(random_stream(settings.seed, progress.batch, name).integers(2**63))
-        inputs = self.task.inputs(batch, torch.Generator().manual_seed(seed))
         with accelerator.accumulate(self.model):
             output = self.model(**{name: value.to(accelerator.device) for name, value in inputs.items()})
             accelerator.backward(output.loss)
@@ -162,14 +229,20 @@ class TrainingLoop:
                 self._set_learning_rates()
             self.optimizer.step()
             self.optimizer.zero_grad()
+        logs = (progress.step + 1) % settings.log_every_steps == 0
+        if logs:
+            losses = {"train/loss": output.loss} | {f"train/{task}": value for task, value in output.losses.items()}
+            self._losses.append(torch.stack([value.detach().double() for value in losses.values()]))
         if accelerator.sync_gradients:
             progress.step += 1
             if self.average is not None:
                 self.average.update_parameters(accelerator.unwrap_model(self.model))
-            if progress.step % settings.log_every_steps == 0:
-                losses = {f"train/{task}": value.item() for task, value in output.losses.items()}
-                rates = {"train/loss": output.loss.item(), "train/learning_rate": self.optimizer.param_groups[-1]["lr"]}
-                self.log(losses | rates)
+            if logs:
+                # Of the global batch: all processes, all batches of the step.
+                means = accelerator.reduce(torch.stack(self._losses).mean(dim=0), reduction="mean").tolist()
+                rate = {"train/learning_rate": self.optimizer.param_groups[-1]["lr"]}
+                self.log(dict(zip(losses, means, strict=True)) | rate)
+            self._losses = []
 
     def _meet(self) -> None:
         """Let all processes agree on the time spent and on stopping."""
@@ -202,9 +275,37 @@ class TrainingLoop:
         return True
 
     def validate(self) -> dict[str, float]:
+        """Measure the model, and keep it in the folder ``best`` if it is the best so far."""
         metrics = self.task.validate(self.result)
         self.model.train()
+        reached, progress = score(metrics, self.settings.best_by), self.progress
+        if reached is not None and (progress.best is None or reached > progress.best):
+            progress.best = reached
+            self._save_best(metrics)
         return {f"validation/{name}": value for name, value in metrics.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write the model and what belongs beside it, a ``from_pretrained`` folder; all processes call it together."""
+        if self.average is not None:
+            state = self.average.module.state_dict()
+        else:  # under FSDP the processes put their shards together
+            state = self.accelerator.get_state_dict(self.model)
+        if self.accelerator.is_main_process:
+            model = self.accelerator.unwrap_model(self.model)
+            for each in (partial(model.save_pretrained, state_dict=state), *(b.save_pretrained for b in self.beside)):
+                each(folder)
+        self.accelerator.wait_for_everyone()
+
+    def _save_best(self, metrics: dict[str, float]) -> None:
+        unfinished, best = self.output_dir / "best.partial", self.output_dir / "best"
+        if self.accelerator.is_main_process:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        self.save(unfinished)
+        if self.accelerator.is_main_process:
+            noted = {"step": self.progress.step} | metrics
+            (unfinished / "metrics.json").write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+            shutil.rmtree(best, ignore_errors=True)
+            unfinished.rename(best)
 
     def log(self, values: dict[str, float]) -> None:
         self.accelerator.log(values, step=self.progress.step)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from transformers import PreTrainedConfig
+
 from synthforge_hf.data.strict_yaml import from_mapping, read_yaml
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
@@ -14,21 +16,30 @@ from synthforge_hf.training.augmentation import AugmentationSettings
 class TrainingSettings:
     """One run of Stage I. The defaults are the paper's (section 4.1), for one of its four GPUs.
 
-    preset, model: "paper" or "mini", and what to change in that ``SynthForgeConfig``. crop_scale: see ``square_crop``.
+    preset, model: "paper" or "mini", and what to change in that ``SynthForgeConfig``. encoder: folder or Hub repository
+    of a pretrained transformers backbone that takes the UNet's place; its weights are trained on at
+    ``encoder_learning_rate``. crop_scale: see ``square_crop``.
     epochs, max_minutes: the run ends with whichever comes first; the learning rate's cosine reaches its end then. Time
     spent before an
         interruption counts, time spent on preparing data does not.
-    batch_size: per process. accumulate: batches per optimizer step.
+    batch_size: per process. accumulate: batches per optimizer step; a group of them may span two epochs.
     learning_rate, encoder_learning_rate: of the heads and of the feature encoder. final_learning_rate: where both
     cosines end. warmup: share of the run in which the rates rise from 0. weight_decay: not on biases and norms.
     gradient_clip: largest gradient norm, 0 = off. ema_decay: of the averaged weights that are saved in the end, 0 =
     off. mixed_precision: "auto" takes bf16 where the device multiplies bf16 matrices in hardware.
     validation_samples: taken from the end of the training split where a data set has no validation split.
+    best_by: the validation metric by which the best model so far is kept beside the last one; "auto" takes the first
+    of those measured: NME, mean F1, relative depth error.
     cache: keep decoded windows in memory-mapped files.
+    streaming: read shards where they are (disk or Hub) in every epoch and keep nothing; samples pass through a buffer
+    of ``shuffle_buffer``. samples_per_epoch: where the data set's card does not say how many it has.
+    data_workers: processes that read and decode samples, and as many threads that make crops of them ahead of the
+    model. 0: in turn with the model, which is fastest where the model itself keeps all cores busy.
     """
 
     preset: Literal["paper", "mini"] = "paper"
     model: dict[str, Any] = field(default_factory=dict)
+    encoder: str | None = None
     crop_scale: float = 1.35
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     seed: int = 0
@@ -48,14 +59,22 @@ class TrainingSettings:
     validate_every_minutes: float = 10.0
     checkpoint_every_minutes: float = 5.0
     log_every_steps: int = 20
+    best_by: Literal["auto", "nme_interocular", "nme_crop", "mean_f1", "depth_abs_rel"] = "auto"
     cache: bool = True
     cache_folder: str | None = None
     data_workers: int = 0
+    streaming: bool = False
+    shuffle_buffer: int = 1000
+    samples_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "learning_rate", "encoder_learning_rate", "log_every_steps"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.shuffle_buffer < 1 or self.data_workers < 0 or (self.samples_per_epoch or 1) < 1:
+            raise UsageError("shuffle_buffer and samples_per_epoch must be positive, data_workers not negative")
+        if self.encoder is not None and "backbone_config" in self.model:
+            raise UsageError("encoder and model.backbone_config both name the backbone: keep one of them")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise UsageError(f"max_minutes must be positive, got {self.max_minutes}")
         if not 0 <= self.warmup < 1 or not 0 <= self.ema_decay < 1:
@@ -70,6 +89,8 @@ class TrainingSettings:
         for key in self.model:
             if key not in known:
                 raise UsageError(f"unknown key model.{key}; see SynthForgeConfig for the keys of a model")
+        if self.encoder is not None:
+            found["backbone_config"] = _backbone_config(self.encoder)
         try:
             return make(**(found | self.model))
         except UsageError:
@@ -83,3 +104,10 @@ def read_settings(path: str | Path | None, **overrides: Any) -> TrainingSettings
     mapping = read_yaml(Path(path)) if path is not None else {}
     mapping |= {name: value for name, value in overrides.items() if value is not None}
     return from_mapping(TrainingSettings, mapping)
+
+
+def _backbone_config(name: str) -> dict[str, Any]:
+    try:
+        return PreTrainedConfig.get_config_dict(name)[0]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"encoder: {' '.join(str(error).split())[:200]}") from error

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,25 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from transformers import AutoBackbone
 
 from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.models.synthforge.backbone_encoder import BackboneEncoder
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.augmentation import CropMaker
 from synthforge_hf.training.card import write_card
+from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop
 from synthforge_hf.training.runs import cache_windows, start_run
 from synthforge_hf.training.settings import TrainingSettings
+from synthforge_hf.training.streaming import StreamedLoader, StreamedWindows, stream_splits
 from synthforge_hf.training.validation import validate
 from synthforge_hf.training.windows import CANONICAL_FOCAL, FaceWindows, WindowSettings, depth_to_metres
 
 DEPTH_SAMPLES = 200
+STREAMED_EXAMPLES = 50
 
 
 def train_backbone(
@@ -33,39 +39,41 @@ def train_backbone(
     """Train a model and write it, its image processor and its card to ``output_dir``, a ``from_pretrained`` folder.
 
     dataset: what ``datasets.load_dataset`` takes (a folder or a Hub repository) with our columns.
+    The model with the best validation metrics so far is kept in ``output_dir``/best, another such folder.
     Returns the last validation metrics: nme_interocular (percent), mean_f1 (percent), depth_abs_rel.
     Raises UsageError when ``output_dir`` holds another run, and SynthForgeError when the run was interrupted (it can
     be resumed).
     """
     output_dir = Path(output_dir)
     accelerator = start_run(output_dir, settings, resume)
-    with accelerator.main_process_first():
-        train_rows, validation_rows = load_splits(dataset, settings.validation_samples)
     crop_scale = settings.crop_scale
     preset = settings.model_config()
     window_settings = WindowSettings.for_model(preset.image_size, crop_scale)
-    train_windows = cache_windows(FaceWindows(train_rows, window_settings), settings, accelerator, "train")
-    validation_windows = cache_windows(
-        FaceWindows(validation_rows, window_settings), settings, accelerator, "validation"
+    source = (streamed_samples if settings.streaming else stored_samples)(
+        dataset, settings, window_settings, accelerator
     )
 
     torch.manual_seed(settings.seed)
-    config = settings.model_config(**found_in(train_windows))
+    config = settings.model_config(**found_in(source.examples))
     model = SynthForgeModel(config)
+    if settings.encoder is not None:
+        load_encoder(model, settings.encoder)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
-    _freeze_heads_without_labels(model, train_windows.labels)
+    _freeze_heads_without_labels(model, source.labels)
+    if config.backbone_config is not None:
+        freeze_idle_parameters(model)
     processor = SynthForgeImageProcessor.for_model(config, crop_scale=crop_scale)
-    task = BackboneTask(config, processor, settings, window_settings, validation_windows, accelerator)
-    batch_size = min(settings.batch_size, len(train_windows) // accelerator.num_processes)
-    loader = DataLoader(
-        train_windows,
-        batch_size=batch_size,
-        shuffle=True,
-        drop_last=True,
-        num_workers=settings.data_workers,
-        generator=torch.Generator().manual_seed(settings.seed),
+    task = BackboneTask(config, processor, settings, window_settings, source.validation, accelerator)
+    loop = TrainingLoop(
+        accelerator,
+        model,
+        optimizer_for(model, settings),
+        source.loader,
+        task,
+        settings,
+        output_dir,
+        beside=[processor],
     )
-    loop = TrainingLoop(accelerator, model, optimizer_for(model, settings), loader, task, settings, output_dir)
     accelerator.init_trackers("logs")
     if resume and not loop.resume():
         accelerator.print(f"no checkpoint under {output_dir} yet: starting from the beginning", file=sys.stderr)
@@ -76,15 +84,65 @@ def train_backbone(
     metrics = loop.validate()
     loop.log(metrics)
     result = {name.removeprefix("validation/"): value for name, value in metrics.items()}
+    loop.save(output_dir)
     if accelerator.is_main_process:
-        loop.result.save_pretrained(output_dir)
-        processor.save_pretrained(output_dir)
-        write_card(output_dir, dataset, settings, config, result, loop.progress, len(train_windows))
+        write_card(output_dir, dataset, settings, config, result, loop.progress, source.count)
         (output_dir / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     accelerator.print(f"wrote {output_dir}: " + ", ".join(f"{name} {value:.3f}" for name, value in result.items()))
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return result
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a run is trained and validated on. examples: windows that show what the labels are like. count: samples of
+    an epoch."""
+
+    loader: DataLoader | StreamedLoader
+    validation: Any
+    examples: Any
+    labels: tuple[str, ...]
+    count: int
+
+
+def stored_samples(
+    dataset: str, settings: TrainingSettings, window_settings: WindowSettings, accelerator: Accelerator
+) -> Samples:
+    """Download the data set where needed, decode its windows once, and read them in shuffled order."""
+    with accelerator.main_process_first():
+        splits = load_splits(dataset, settings.validation_samples)
+    train, validation = (
+        cache_windows(FaceWindows(rows, window_settings), settings, accelerator, name)
+        for rows, name in zip(splits, ("train", "validation"), strict=True)
+    )
+    loader = DataLoader(
+        train,
+        batch_size=max(1, min(settings.batch_size, len(train) // accelerator.num_processes)),
+        shuffle=True,
+        drop_last=True,
+        num_workers=settings.data_workers,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+    return Samples(loader, validation, train, train.labels, len(train))
+
+
+def streamed_samples(
+    dataset: str, settings: TrainingSettings, window_settings: WindowSettings, accelerator: Accelerator
+) -> Samples:
+    """Read the data set's shards where they are; each process its own."""
+    train_rows, validation_rows, known = stream_splits(dataset, settings.validation_samples)
+    count = settings.samples_per_epoch or known
+    if count is None:
+        raise UsageError(f"{dataset!r} does not say how many samples it has: set samples_per_epoch")
+    position = (accelerator.process_index, accelerator.num_processes)
+    train = StreamedWindows(train_rows, window_settings, *position, settings.seed, settings.shuffle_buffer)
+    batches = count // (settings.batch_size * accelerator.num_processes)
+    if batches < 1:
+        raise UsageError(f"{count} samples do not fill one batch on each process: lower batch_size")
+    loader = StreamedLoader(train, settings.batch_size, batches, settings.data_workers)
+    validation = StreamedWindows(validation_rows, window_settings).first(settings.validation_samples)
+    return Samples(loader, validation, train.first(STREAMED_EXAMPLES), train.labels, count)
 
 
 class BackboneTask:
@@ -104,6 +162,7 @@ class BackboneTask:
             accelerator,
             settings.batch_size,
         )
+        self.equivariance = config.equivariance_weight > 0
         self.crops = CropMaker(
             settings.augmentation,
             config.image_size,
@@ -115,7 +174,10 @@ class BackboneTask:
         )
 
     def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        return self.crops.augmented(batch, generator)
+        inputs = self.crops.augmented(batch, generator)
+        if self.equivariance:
+            inputs["affine"] = random_affines(len(inputs["pixel_values"]), generator)
+        return inputs
 
     def validate(self, model: SynthForgeModel) -> dict[str, float]:
         return validate(model, self.validation_windows, self.crops, self.accelerator, self.batch_size)
@@ -124,7 +186,7 @@ class BackboneTask:
 def optimizer_for(model: SynthForgeModel, settings: TrainingSettings) -> torch.optim.Optimizer:
     """AdamW with one learning rate for the encoder and one for the heads, no weight decay on biases and norms."""
     groups = []
-    encoder = {id(parameter) for part in (model.stem, model.encoder) for parameter in part.parameters()}
+    encoder = {id(parameter) for parameter in model.encoder_parameters()}
     for in_encoder, rate in ((True, settings.encoder_learning_rate), (False, settings.learning_rate)):
         for decays in (True, False):
             parameters = [
@@ -180,6 +242,29 @@ def found_in(windows: Any) -> dict[str, Any]:
             found["depth_mean"] = round(float(np.median(metres)), 3)
             found["depth_scale"] = round(max(float(np.abs(metres - np.median(metres)).mean()), 0.01), 3)
     return found
+
+
+def load_encoder(model: SynthForgeModel, name: str) -> None:
+    """Give the model's backbone the weights of a folder or Hub repository. Raises UsageError when they do not fit."""
+    assert isinstance(model.encoder, BackboneEncoder)
+    try:
+        pretrained = AutoBackbone.from_pretrained(name, config=model.config.backbone_config)
+        model.encoder.backbone.load_state_dict(pretrained.state_dict())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"encoder: {' '.join(str(error).split())[:200]}") from error
+
+
+def freeze_idle_parameters(model: SynthForgeModel) -> None:
+    """Stop training what the losses do not reach, such as a backbone's mask token: it would stall other processes."""
+    size = model.config.image_size
+    model.eval()  # the statistics of norms stay as they are
+    output = model(torch.zeros(1, model.config.num_channels, size, size))
+    (output.features.sum() + output.landmarks.sum() + output.segmentation_logits.sum() + output.depth.sum()).backward()
+    for parameter in model.parameters():
+        if parameter.grad is None:
+            parameter.requires_grad_(False)
+    model.zero_grad(set_to_none=True)
+    model.train()
 
 
 def _freeze_heads_without_labels(model: SynthForgeModel, labels: tuple[str, ...]) -> None:

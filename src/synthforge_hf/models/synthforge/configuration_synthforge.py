@@ -1,6 +1,6 @@
 """Configuration of the multi-task model: sizes, output grids and losses."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -20,6 +20,10 @@ class SynthForgeConfig(PreTrainedConfig):
         2 halves the grid on which the encoder works (and with it the grid of features, segmentation and depth).
     encoder_widths (`tuple[int, ...]`):
         Channels of the feature encoder UNet at each level, from full resolution down.
+    backbone_config (`PreTrainedConfig` or `dict`, *optional*):
+        A transformers backbone that takes the UNet's place as feature encoder, with a small decoder up to the feature
+        grid; ``{"model_type": "convnext"}`` and so on. Unless it names its ``out_features`` or ``out_indices``, all
+        stages are used (of plain transformers such as DINOv2 four of the layers).
     feature_channels (`int`, defaults to 64):
         Channels of the feature map that all heads read.
     segmentation_widths, depth_widths (`tuple[int, ...]`):
@@ -42,16 +46,20 @@ class SynthForgeConfig(PreTrainedConfig):
         Width, in cells, of the Gaussian that heatmaps are compared with when ``heatmap_weight`` is positive.
     segmentation_loss (`"cross_entropy" | "cross_entropy_dice"`):
         Unweighted; pixels of class 255 are ignored.
-    landmark_weight, heatmap_weight, segmentation_weight, depth_weight (`float`):
-        Factors of the losses in their sum. The depth loss is the masked L1 distance in units of ``depth_scale``.
+    landmark_weight, heatmap_weight, segmentation_weight, depth_weight, equivariance_weight (`float`):
+        Factors of the losses in their sum. The depth loss is the masked L1 distance in units of ``depth_scale``. The
+        equivariance loss compares features of a moved image with moved features, at the cost of a second pass through
+        the encoder.
     """
 
     model_type = "synthforge"
+    sub_configs: ClassVar[dict[str, type]] = {"backbone_config": AutoConfig}
 
     image_size: int = 256
     num_channels: int = 3
     stem_stride: int = 1
     encoder_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
+    backbone_config: dict | PreTrainedConfig | None = None
     feature_channels: int = 64
     segmentation_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
     depth_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
@@ -71,11 +79,14 @@ class SynthForgeConfig(PreTrainedConfig):
     heatmap_weight: float | int = 0.0
     segmentation_weight: float | int = 1.0
     depth_weight: float | int = 1.0
+    equivariance_weight: float | int = 1.0
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(SEGMENTATION_CLASSES))
             self.label2id = {name: number for number, name in self.id2label.items()}
+        if self.backbone_config is not None:
+            self.backbone_config = read_backbone_config(self.backbone_config)
         super().__post_init__(**kwargs)
         for name in ("encoder_widths", "segmentation_widths", "depth_widths"):
             widths = tuple(getattr(self, name))
@@ -92,7 +103,10 @@ class SynthForgeConfig(PreTrainedConfig):
     def _check_grids(self) -> None:
         if self.stem_stride not in (1, 2):
             raise UsageError(f"stem_stride must be 1 or 2, got {self.stem_stride}")
-        deepest = max(len(self.encoder_widths), len(self.segmentation_widths), len(self.depth_widths)) - 1
+        unets = [self.segmentation_widths, self.depth_widths]
+        if self.backbone_config is None:
+            unets.append(self.encoder_widths)
+        deepest = max(len(widths) for widths in unets) - 1
         if self.image_size % (self.stem_stride * 2**deepest):
             raise UsageError(
                 f"image_size {self.image_size} must be a multiple of {self.stem_stride * 2**deepest}: "
@@ -120,6 +134,34 @@ class SynthForgeConfig(PreTrainedConfig):
         return cls(**(MINI | overrides))
 
 
+MOST_STAGES = 5
+"""Hierarchical backbones have no more; of the many equal layers of plain transformers four are taken."""
+
+
+def read_backbone_config(given: dict[str, Any] | PreTrainedConfig) -> PreTrainedConfig:
+    """Return a backbone's configuration; where a dictionary does not say which stages it gives, choose them.
+
+    Chosen are all stages behind the stem, of a plain transformer four evenly spread over its depth.
+    Raises UsageError when transformers has no backbone of this ``model_type`` or refuses a value.
+    """
+    if isinstance(given, PreTrainedConfig):
+        return given
+    values = dict(given)
+    kind = values.pop("model_type", None)
+    try:
+        config = AutoConfig.for_model(kind, **values)
+    except Exception as error:  # an unknown type raises ValueError, a wrong value one of several kinds
+        raise UsageError(f"backbone_config: {' '.join(str(error).split())[:160]}") from error
+    stages = getattr(config, "stage_names", None)
+    if not stages:
+        raise UsageError(f"backbone_config: model_type {kind!r} is not one of transformers' backbones")
+    if values.get("out_features") is None and values.get("out_indices") is None:
+        last = len(stages) - 1
+        chosen = range(1, last + 1) if len(stages) <= MOST_STAGES else [round(last * part / 4) for part in (1, 2, 3, 4)]
+        config.out_indices = sorted(set(chosen))
+    return config
+
+
 MINI: dict[str, Any] = {
     "image_size": 128,
     "stem_stride": 2,
@@ -137,6 +179,7 @@ MINI: dict[str, Any] = {
     "heatmap_weight": 0.5,
     "segmentation_loss": "cross_entropy_dice",
     "depth_weight": 0.2,
+    "equivariance_weight": 0.0,
 }
 """What ``SynthForgeConfig.mini()`` changes; chosen by measuring throughput and accuracy on CPU."""
 

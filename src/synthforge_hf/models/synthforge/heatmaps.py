@@ -15,8 +15,8 @@ LOWEST_EXPONENT = -80.0
 class Heatmaps(NamedTuple):
     """The spatial softmax of heatmap logits, in parts: one exponential serves decoding and loss.
 
-    logits: (B, P, H, W) float32. peak: (B, P) their largest values. exponentials: (B, P, H, W) exp(logits - peak).
-    total: (B, P) their sums.
+    logits: (B, P, H, W) float32 (float64 stays). peak: (B, P) their largest values. exponentials: (B, P, H, W)
+    exp(logits - peak). total: (B, P) their sums.
     """
 
     logits: Tensor
@@ -28,7 +28,7 @@ class Heatmaps(NamedTuple):
     def from_logits(cls, logits: Tensor) -> Self:
         """logits: (B, P, H, W), any floating type."""
         # Sums over the last axes are several times faster in this layout than with channels last.
-        logits = logits.float().contiguous()
+        logits = at_least_float32(logits).contiguous()
         peak = logits.detach().amax(dim=(2, 3))
         exponentials = (logits - peak[:, :, None, None]).clamp(min=LOWEST_EXPONENT).exp()
         return cls(logits, peak, exponentials, exponentials.sum(dim=(2, 3)))
@@ -52,6 +52,11 @@ class Heatmaps(NamedTuple):
         # The target sums to 1, so what is needed of the log-probabilities is the logits under it and one normaliser.
         under_target = ((target_y.unsqueeze(2) @ self.logits).squeeze(2) * target_x).sum(dim=-1)
         return self.peak + self.total.log() - under_target
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return ``values`` as float32 unless they are float64 already."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def cell_centres(size: int, like: Tensor) -> Tensor:

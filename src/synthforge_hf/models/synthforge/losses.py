@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from synthforge_hf.models.synthforge.heatmaps import LOWEST_EXPONENT, Heatmaps
+from synthforge_hf.models.synthforge.heatmaps import LOWEST_EXPONENT, Heatmaps, at_least_float32
 
 IGNORED_CLASS = 255
 """Segmentation pixels with this id take no part in the loss."""
@@ -64,7 +64,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
         raise ValueError(f"unknown segmentation loss {kind!r}")
     classes = logits.shape[1]
     # One row per pixel: what channels-last memory is already.
-    log_probabilities = logits.permute(0, 2, 3, 1).reshape(-1, classes).float().log_softmax(dim=1)
+    log_probabilities = at_least_float32(logits.permute(0, 2, 3, 1).reshape(-1, classes)).log_softmax(dim=1)
     labels = target.flatten()
     known = labels != IGNORED_CLASS
     labels = labels.where(known, torch.zeros_like(labels))
@@ -83,4 +83,4 @@ def segmentation_loss(logits: Tensor, target: Tensor, kind: str) -> Tensor:
 def depth_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """L1 distance where there is a surface. predicted, target: (B, 1, H, W), same unit; target 0 where there is
     none."""
-    return masked_mean((predicted.float() - target).abs(), target > 0)
+    return masked_mean((at_least_float32(predicted) - target).abs(), target > 0)

@@ -6,14 +6,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from synthforge_hf.models.synthforge.backbone_encoder import BackboneEncoder
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.heatmaps import Heatmaps
 from synthforge_hf.models.synthforge.layers import ConvNormAct, Hourglass, UNet
-from synthforge_hf.models.synthforge.supervision import Labels, supervised_losses, weighted_sum
+from synthforge_hf.models.synthforge.supervision import (
+    Labels,
+    equivariance_loss,
+    move_maps,
+    supervised_losses,
+    weighted_sum,
+)
 
 
 @dataclass
@@ -93,16 +100,26 @@ class SynthForgeModel(SynthForgePreTrainedModel):
 
     def __init__(self, config: SynthForgeConfig) -> None:
         super().__init__(config)
-        inputs = config.num_channels
+        inputs, channels = config.num_channels, config.feature_channels
         self.stem: nn.Module = nn.Identity()
-        if config.stem_stride == 2:
-            inputs = config.encoder_widths[0]
-            self.stem = ConvNormAct(config.num_channels, inputs, kernel=5, stride=2)
-        self.encoder = UNet(inputs, config.feature_channels, config.encoder_widths)
+        self.encoder: nn.Module
+        if isinstance(config.backbone_config, PreTrainedConfig):
+            self.encoder = BackboneEncoder(config.backbone_config, channels, inputs, config.stem_stride)
+        else:
+            if config.stem_stride == 2:
+                inputs = config.encoder_widths[0]
+                self.stem = ConvNormAct(config.num_channels, inputs, kernel=5, stride=2)
+            self.encoder = UNet(inputs, channels, config.encoder_widths)
         self.landmark_head = LandmarkHead(config)
         self.segmentation_head = UNet(config.feature_channels, len(config.id2label or ()), config.segmentation_widths)
         self.depth_head = UNet(config.feature_channels, 1, config.depth_widths)
         self.post_init()
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """What is trained at the encoder's own learning rate: stem and UNet, or the backbone without its decoder."""
+        if isinstance(self.encoder, BackboneEncoder):
+            return list(self.encoder.backbone.parameters())
+        return [*self.stem.parameters(), *self.encoder.parameters()]
 
     def forward(
         self,
@@ -111,6 +128,7 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         landmarks_mask: Tensor | None = None,
         segmentation: Tensor | None = None,
         depth: Tensor | None = None,
+        affine: Tensor | None = None,
         return_dict: bool | None = None,
     ) -> SynthForgeOutput | tuple:
         """Predict, and compute the losses of the labels that are given.
@@ -120,6 +138,8 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         landmarks_mask: (B, P) bool, True for points that count.
         segmentation: (B, H, W) int64 class ids, 255 = unknown. Any size; read at the logit grid's nearest pixel.
         depth: (B, 1, H, W) or (B, H, W) float metres, 0 = no surface. Any size; read at the nearest pixel.
+        affine: (B, 2, 3) random maps of the moved image's positions to the image's, [-1, 1] from edge to edge: asks for
+        the equivariance loss (paper, section 3.2).
         Raises ValueError when ``pixel_values`` has another size.
         """
         size = self.config.image_size
@@ -132,6 +152,10 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         heatmap_logits = self.landmark_head(features)
         segmentation_logits = self.segmentation_head(features)
         raw_depth = self.depth_head(features)
+        moved_features = None
+        if affine is not None:
+            moved = move_maps(pixel_values, affine)[0].contiguous(memory_format=torch.channels_last)
+            moved_features = self.encoder(self.stem(moved))
 
         # Mixed precision ends here: coordinates rounded to bfloat16 would be off by half a pixel.
         with full_precision(pixel_values.device):
@@ -142,6 +166,8 @@ class SynthForgeModel(SynthForgePreTrainedModel):
             task_losses = supervised_losses(
                 self.config, labels, heatmaps, points, segmentation_logits, metres, self.config.depth_scale
             )
+            if affine is not None and moved_features is not None:
+                task_losses["equivariance"] = equivariance_loss(moved_features, features, affine)
             output = SynthForgeOutput(
                 loss=weighted_sum(self.config, task_losses) if task_losses else None,
                 losses=task_losses or None,

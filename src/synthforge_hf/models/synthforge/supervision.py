@@ -50,7 +50,7 @@ def supervised_losses(
         result["segmentation"] = losses.segmentation_loss(segmentation_logits, target.long(), config.segmentation_loss)
     if labels.depth is not None:
         depth = labels.depth if labels.depth.ndim == 4 else labels.depth.unsqueeze(1)
-        target = _resize_labels(depth, metres.shape[-2:]).float()
+        target = losses.at_least_float32(_resize_labels(depth, metres.shape[-2:]))
         result["depth"] = losses.depth_loss(metres, target) / depth_scale
     return result
 
@@ -62,8 +62,31 @@ def weighted_sum(config: SynthForgeConfig, task_losses: dict[str, Tensor]) -> Te
         "heatmaps": config.heatmap_weight,
         "segmentation": config.segmentation_weight,
         "depth": config.depth_weight,
+        "equivariance": config.equivariance_weight,
     }
     return torch.stack([weights[task] * value for task, value in task_losses.items()]).sum()
+
+
+def equivariance_loss(moved_features: Tensor, features: Tensor, affine: Tensor) -> Tensor:
+    """Return () the mean L1 distance between features of a moved image and the moved features of the image.
+
+    moved_features, features: (B, F, H, W); only the first are trained. affine: (B, 2, 3), see ``move_maps``. Positions
+    whose content lies outside the image do not count.
+    """
+    target, inside = move_maps(features.detach(), affine)
+    return losses.masked_mean((moved_features.to(target.dtype) - target).abs(), inside.unsqueeze(1))
+
+
+def move_maps(maps: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
+    """Resample (B, C, H, W) maps bilinearly where ``affine`` (B, 2, 3) says, zero outside.
+
+    affine maps positions of the result to positions of ``maps``, both in [-1, 1] from edge to edge, and so is the same
+    for an image and for maps of another resolution. Returns float32 or float64 maps and (B, H, W) bool: content known.
+    """
+    maps = losses.at_least_float32(maps)
+    grid = functional.affine_grid(affine.to(maps), list(maps.shape), align_corners=False)
+    moved = functional.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved, (grid.abs() <= 1).all(dim=-1)
 
 
 def _landmark_losses(
