@@ -181,7 +181,7 @@ def shade(
         if name in types:
             value = array(value, types[name])
         elif isinstance(value, np.ndarray):
-            value = (warp.vec3f if len(value) == 3 else warp.vec2f)(*value.tolist())
+            value = {2: warp.vec2f, 3: warp.vec3f, 4: warp.vec4f}[len(value)](*value.tolist())
         setattr(coat, name, value)
 
     light = kernels.Light()
@@ -190,7 +190,9 @@ def shade(
     light.colour = warp.vec3f(*lighting.colour.tolist())
     light.exposure = lighting.exposure
     light.camera = warp.vec3f(*camera.position.tolist())
-    opaque = torch.from_numpy(mesh.faces[order]).to(device)
+    # Every second triangle of hair is enough for its soft shadow, on top of the opaque layer's.
+    casting = order[(mesh.materials[order] != Material.HAIR) | (np.arange(len(order)) % 2 == 0)]
+    opaque = torch.from_numpy(mesh.faces[casting]).to(device)
     rows, offset, shadow = shadow_map(mesh.vertices, opaque, num_one_sided, lighting.direction, device)
     light.shadow = warp.from_torch(shadow, dtype=warp.float32)
     light.shadow_rows = warp.mat33f(*rows.ravel().tolist())

@@ -46,10 +46,12 @@ class Surface:
 
 @wp.struct
 class Paint:
-    """Colours are linear RGB reflectances."""
+    """Colours are linear RGB reflectances. brow_window: the part of the chart outside of which ``brows`` is 0, as
+    least u, least v, greatest u, greatest v."""
 
     masks: wp.array2d(dtype=wp.vec4f)
     brows: wp.array2d(dtype=wp.uint8)
+    brow_window: wp.vec4f
     noise: wp.array2d(dtype=wp.vec4f)
     noise_offset: wp.vec2f
     skin: wp.vec3f
@@ -113,6 +115,14 @@ def noise_at(noise: wp.array2d(dtype=wp.vec4f), u: float, v: float) -> wp.vec4f:
     above = noise[top, left] * (1.0 - fx) + noise[top, right] * fx
     below = noise[bottom, left] * (1.0 - fx) + noise[bottom, right] * fx
     return above * (1.0 - fy) + below * fy
+
+
+@wp.func
+def nearest_noise(noise: wp.array2d(dtype=wp.vec4f), u: float, v: float) -> wp.vec4f:
+    """The nearest texel, for patterns that are finer than pixels anyway."""
+    column = int((u - wp.floor(u)) * float(noise.shape[1]))
+    row = int((v - wp.floor(v)) * float(noise.shape[0]))
+    return noise[wp.min(row, noise.shape[0] - 1), wp.min(column, noise.shape[1] - 1)]
 
 
 @wp.func
@@ -221,7 +231,7 @@ def shade_point(
     if material == SKIN or material == CLOTH:
         coarse = noise_at(paint[0].noise, u * 3.0 + paint[0].noise_offset[0], v * 2.0 + paint[0].noise_offset[1])
     if material != HAIR and material != EYE and material != LASH and material != LENS:
-        fine = noise_at(paint[0].noise, u * 17.0 + paint[0].noise_offset[1], v * 11.0 + paint[0].noise_offset[0])
+        fine = nearest_noise(paint[0].noise, u * 17.0 + paint[0].noise_offset[1], v * 11.0 + paint[0].noise_offset[0])
     albedo = paint[0].skin
     wrap = wp.vec3f(0.0, 0.0, 0.0)
     gloss = float(0.0)
@@ -243,10 +253,13 @@ def shade_point(
         albedo = mix(albedo, paint[0].lips * (1.0 + 0.12 * fine[1]), lip * paint[0].lip_strength)
         stubble = float(0.0)
         if paint[0].beard_density * mask[1] > 0.0:
-            hairs = noise_at(paint[0].noise, u * 41.0, v * 13.0)
+            hairs = nearest_noise(paint[0].noise, u * 41.0, v * 13.0)
             stubble = wp.clamp(mask[1] * paint[0].beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0]), 0.0, 1.0)
             albedo = mix(albedo, paint[0].beard * (1.0 + 0.35 * hairs[3]), stubble)
-        brow = brow_at(paint[0].brows, u, v)
+        brow = float(0.0)
+        bounds = paint[0].brow_window
+        if u > bounds[0] and u < bounds[2] and v > bounds[1] and v < bounds[3]:
+            brow = brow_at(paint[0].brows, u, v)
         albedo = mix(albedo, paint[0].brow, brow)
         wrap = wp.vec3f(0.32, 0.16, 0.10)
         gloss = (
@@ -297,7 +310,7 @@ def shade_point(
         wrap = wp.vec3f(0.3, 0.3, 0.3)
     elif material == HAIR:
         strand = noise_at(paint[0].noise, u * 9.0 + paint[0].noise_offset[0], v * 0.35)
-        thin = noise_at(paint[0].noise, u * 31.0 + paint[0].noise_offset[1], v * 0.8)
+        thin = nearest_noise(paint[0].noise, u * 31.0 + paint[0].noise_offset[1], v * 0.8)
         lightness = 1.0 + paint[0].hair_variation * (0.9 * strand[3] + 0.6 * thin[3])
         albedo = paint[0].hair * wp.clamp(lightness, 0.15, 2.5)
         if colour_in[0] > 0.0:
@@ -331,8 +344,10 @@ def shade_point(
         sharpness = 900.0
 
     # A step off the surface, so that surfaces the light grazes do not shadow themselves.
-    shadow = lit_share(light, position + normal * SHADOW_STEP)
     cosine = wp.dot(normal, light[0].direction)
+    shadow = float(0.0)
+    if cosine + wrap[0] > 0.0:
+        shadow = lit_share(light, position + normal * SHADOW_STEP)
     diffuse = wp.vec3f(
         wp.max(cosine + wrap[0], 0.0) / (1.0 + wrap[0]),
         wp.max(cosine + wrap[1], 0.0) / (1.0 + wrap[1]),
@@ -353,18 +368,22 @@ def shade_point(
         along_view = wp.dot(tangent, view)
         colour = colour + wp.cw_mul(surround, glow) * (0.04 * wp.pow(wp.max(1.0 - along_view * along_view, 0.0), 8.0))
     elif gloss > 0.0:
-        highlight = wp.pow(wp.max(wp.dot(normal, half_way), 0.0), sharpness) * (sharpness + 2.0) * 0.125
         facing = 1.0 - wp.max(wp.dot(normal, view), 0.0)
         fresnel = 0.03 + 0.97 * facing * facing * facing * facing * facing
         mirrored = normal * (2.0 * wp.dot(normal, view)) - view
-        around_mirrored = ambient_light(light[0].ambient, mirrored) * occlusion
-        # Skin is rough: it mirrors little even at grazing angles, which would outline dark faces in white.
-        strength = float(1.0)
+        strength = float(0.12)
         most = float(0.35)
+        around_mirrored = surround
         if material == SKIN:
-            strength = 0.5 + 0.5 * mask[0]
+            # Rough: it mirrors light from all around, and little even at grazing angles, where more would outline dark
+            # faces in white.
+            strength = 0.06 + 0.06 * mask[0]
             most = 0.10
-        colour = colour + light[0].colour * (strength * gloss * 0.12 * highlight * shadow * wp.max(cosine, 0.0))
+        else:
+            around_mirrored = ambient_light(light[0].ambient, mirrored) * occlusion
+        if shadow * cosine > 0.0:
+            highlight = wp.pow(wp.max(wp.dot(normal, half_way), 0.0), sharpness) * (sharpness + 2.0) * 0.125
+            colour = colour + light[0].colour * (strength * gloss * highlight * shadow * cosine)
         colour = colour + around_mirrored * (wp.min(fresnel * 1.3, most) * gloss * 0.6)
         if material == EYE:
             # A window or soft box over the viewer's shoulder shows in most eyes.

@@ -11,6 +11,8 @@ from synthforge_hf.segmentation_classes import CLASS_ID
 TEXEL_MM = 0.33
 """Rough size of a texel at the brows."""
 TWICE = 2
+BROW_WINDOW = np.array([0.36, 0.24, 0.64, 0.42])
+"""Part of the chart that holds all brows: least u and v, greatest u and v."""
 BELOW_LANDMARKS = 1.2
 """How far the middle of the brow lies below its landmarks, in half thicknesses: annotators of real photos follow its
 upper edge. With 0.35, a model trained on the pictures placed brows 3.5 percent of the eye distance too low on photos.

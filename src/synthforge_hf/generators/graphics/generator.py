@@ -14,7 +14,7 @@ from synthforge_hf.generators.graphics import colours
 from synthforge_hf.generators.graphics.accessories import Dresser
 from synthforge_hf.generators.graphics.background import sample_background
 from synthforge_hf.generators.graphics.beard import LABELLED_LENGTH, BeardGrower, sample_beard
-from synthforge_hf.generators.graphics.brows import draw_brows, sample_brows
+from synthforge_hf.generators.graphics.brows import BROW_WINDOW, draw_brows, sample_brows
 from synthforge_hf.generators.graphics.camera_effects import apply_camera_effects, sample_camera_effects
 from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
@@ -197,7 +197,12 @@ class GraphicsGenerator:
         parts = [*shared.body_parts(body), *worn.parts, *worn.hair]
         if beard is not None:
             parts.append(Part(beard, CLASS_ID["skin"] if beard_style.length >= LABELLED_LENGTH else None))
-        paint |= {"brows": brow_alpha, "masks": shared.beards.masks(beard_style.kind), "noise": shared.noise}
+        paint |= {
+            "brows": brow_alpha,
+            "brow_window": BROW_WINDOW,
+            "masks": shared.beards.masks(beard_style.kind),
+            "noise": shared.noise,
+        }
         paint["beard_density"] = beard_style.density
         image = shade(merge([part.mesh for part in parts]), camera, paint, scene.lighting, background, self.device)
         effects = sample_camera_effects(settings.camera_effects, stream("camera effects"))
