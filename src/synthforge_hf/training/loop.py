@@ -131,7 +131,7 @@ class TrainingLoop:
         self.total_steps = settings.epochs * len(self.loader) // settings.accumulate
         if self.total_steps < 1:
             raise UsageError(
-                f"{settings.epochs} epochs of {len(self.loader)} batches make no step of {settings.accumulate} batches: "
+                f"{settings.epochs} x {len(self.loader)} batches make no step of accumulate {settings.accumulate}: "
                 "lower accumulate or batch_size"
             )
         self.interrupted = False

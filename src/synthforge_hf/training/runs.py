@@ -90,7 +90,8 @@ def _refuse_lone_process() -> None:
         sizes = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
         if not any(name in os.environ for name in sizes):
             raise UsageError(
-                "accelerate launch starts several CPU processes only under MPI: use torchrun --nproc_per_node N instead"
+                "accelerate launch --cpu starts several processes only under MPI: leave --cpu out and use "
+                "accelerate launch --multi_gpu --num_processes N, which works without GPU too, or torchrun"
             )
 
 

@@ -89,7 +89,8 @@ def finetune_labels(
         generator=torch.Generator().manual_seed(settings.seed),
     )
     loop_settings = settings.for_loop()
-    loop = TrainingLoop(accelerator, network, _optimizer(network, settings), loader, task, loop_settings, output_dir)
+    optimizer = _optimizer(network, settings)
+    loop = TrainingLoop(accelerator, network, optimizer, loader, task, loop_settings, output_dir, beside=[processor])
     accelerator.init_trackers("logs")
     if resume and not loop.resume():
         accelerator.print(f"no checkpoint under {output_dir} yet: starting from the beginning", file=sys.stderr)
@@ -99,9 +100,8 @@ def finetune_labels(
     metrics = loop.validate()
     loop.log(metrics)
     result = {name.removeprefix("validation/"): value for name, value in metrics.items()}
+    loop.save(output_dir)
     if accelerator.is_main_process:
-        loop.result.save_pretrained(output_dir)
-        processor.save_pretrained(output_dir)
         write_finetuning_card(output_dir, model, dataset, settings, network.config, result, loop.progress, len(train))
         (output_dir / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     accelerator.print(f"wrote {output_dir}: " + ", ".join(f"{name} {value:.3f}" for name, value in result.items()))

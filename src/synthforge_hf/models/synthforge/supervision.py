@@ -86,7 +86,9 @@ def move_maps(maps: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
     maps = losses.at_least_float32(maps)
     grid = functional.affine_grid(affine.to(maps), list(maps.shape), align_corners=False)
     moved = functional.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return moved, (grid.abs() <= 1).all(dim=-1)
+    # Within half a cell of the edge what is outside is blended in.
+    edge = 1 - 1 / torch.tensor([maps.shape[3], maps.shape[2]], device=maps.device) + 1e-4
+    return moved, (grid.abs() <= edge).all(dim=-1)
 
 
 def _landmark_losses(
