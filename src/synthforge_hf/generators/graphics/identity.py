@@ -50,7 +50,7 @@ MEAN_SHIFT = {
     "nose/nose-scale-vert-decr-incr": 0.12,
     "nose/nose-point-down-up": -0.1,
     # Depth, from how far points shift against each other on turned faces (27, 30, 48, 54, 57 and 8 of 300-W).
-    "nose/nose-trans-backward-forward": 0.6,
+    "nose/nose-trans-backward-forward": 0.45,
     "nose/nose-greek-decr-incr": 0.5,
     "mouth/mouth-trans-backward-forward": -0.4,
     "chin/chin-prominent-decr-incr": 0.15,

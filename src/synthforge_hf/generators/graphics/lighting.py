@@ -151,7 +151,7 @@ def _back(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gene
 def _dark(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
     """Far too little light."""
     light, _, _ = _studio(settings, to_camera, random)
-    darker = random.uniform(-3.2, -1.2)
+    darker = random.uniform(-2.2, -0.9)
     return light, darker + random.uniform(-1, 1), darker
 
 
