@@ -184,6 +184,51 @@ def test_unsupported_settings_are_named(content: dict[str, Any], tmp_path: Path)
         convert_next3d(write(tmp_path / "next3d.pkl", content), tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("rendering_kwargs", [1], "no dictionary"),
+        ("rendering_kwargs", {"depth_resolution": "many"}, "settings are not those"),
+        ("rendering_kwargs", {"ray_start": 4.0}, "ray_start must lie"),
+        ("neural_rendering_resolution", "large", "settings are not those"),
+        ("orth_scale", None, "settings are not those"),
+        ("orth_shift", [0.0, 1.0], "must hold 3 numbers"),
+    ],
+)
+def test_senseless_settings_are_one_line(
+    content: dict[str, Any], tmp_path: Path, name: str, value: Any, message: str
+) -> None:
+    content["G_ema"].state[name] = value
+    with pytest.raises(SynthForgeError, match=message):
+        convert_next3d(write(tmp_path / "next3d.pkl", content), tmp_path / "out")
+
+
+def test_senseless_tensors_are_one_line(content: dict[str, Any], tmp_path: Path) -> None:
+    network = content["G_ema"].state["_modules"]["superresolution"].state["_modules"]["block0"].state["_modules"]
+    network["conv1"].state["_parameters"]["bias"] = np.full(6, "x")
+    with pytest.raises(SynthForgeError, match=r"no numbers in superresolution\.block0\.conv1\.bias"):
+        convert_next3d(write(tmp_path / "next3d.pkl", content), tmp_path / "out")
+
+
+def test_a_small_file_cannot_keep_the_walk_busy(content: dict[str, Any], tmp_path: Path) -> None:
+    """Forty dictionaries, each twice in the next, or one in itself."""
+    endless: dict[str, Any] = {}
+    endless["itself"] = endless
+    doubled: Any = 0
+    for _ in range(40):
+        doubled = [doubled, doubled]
+    for value in (endless, doubled):
+        content["G_ema"].state["_init_kwargs"] = value
+        with pytest.raises(SynthForgeError, match="repeat without end"):
+            convert_next3d(write(tmp_path / "next3d.pkl", content), tmp_path / "out")
+    content["G_ema"].state["_init_kwargs"] = {}
+    modules = content["G_ema"].state["_modules"]
+    for _ in range(40):
+        modules["decoder"] = Persistent({"_modules": {"a": modules["decoder"], "b": modules["decoder"]}})
+    with pytest.raises(SynthForgeError, match="repeat without end"):
+        convert_next3d(write(tmp_path / "next3d.pkl", content), tmp_path / "out")
+
+
 class Call:
     """Pickled as a call of any function."""
 
@@ -240,3 +285,7 @@ def test_wrong_paths_are_usage_errors(tmp_path: Path) -> None:
     source = write(tmp_path / "next3d.pkl", {})
     with pytest.raises(UsageError, match="holds other files"):
         convert_next3d(source, tmp_path)
+    with pytest.raises(UsageError, match=r"mine\.txt is a file"):
+        convert_next3d(source, tmp_path / "mine.txt" / "out")
+    with pytest.raises(UsageError, match="must be front or all"):
+        convert_next3d(source, tmp_path / "out", "side")
