@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "synthforge_hf"
-EVERYWHERE = {"errors", "randomness", "segmentation_classes", "checkpoints", "unpickling"}
+EVERYWHERE = {"converted_folder", "errors", "randomness", "segmentation_classes", "checkpoints", "unpickling"}
 ORDER = [
     "heads",
     "rendering",

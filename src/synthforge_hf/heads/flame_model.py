@@ -35,7 +35,7 @@ class FlameModel(torch.nn.Module):
     contour_barycentric: torch.Tensor
 
     def __init__(self, tensors: Mapping[str, np.ndarray], num_identity: int, parents: Sequence[int] = PARENTS) -> None:
-        """tensors: as ``heads.flame_files`` converts them.
+        """tensors: as ``heads.flame_conversion`` writes them.
 
         template (V, 3), directions (I + E, V * 3) identity before expression, pose_directions (P, V * 3), weights
         (V, J), joint_regressor (J, V), landmark_triangles (68, 3) and contour_triangles (79, 17, 3) vertex indices,

@@ -18,6 +18,11 @@ from synthforge_hf.unpickling import PLAIN_GLOBALS, TENSOR_GLOBALS, InertObject,
 GENERATOR_KEY = "G_ema"
 PLAIN_ATTRIBUTES = ("_init_kwargs", "rendering_kwargs", "neural_rendering_resolution", "orth_scale", "orth_shift")
 
+MOST_ENTRIES = 100_000
+"""Tensors, modules and settings together; a published generator has about 2,000. A small file can refer to one object
+so often that a walk through it would not end."""
+LONGEST_VALUE = 1000
+
 _STANDARD_LIBRARY = sys.stdlib_module_names | {"__builtin__", "__main__", "commands", "copy_reg", "cPickle"}
 _HARMLESS_TORCH = ("torch.nn.modules.", "torch.nn.parameter.")
 _TORCH_VALUES = {"torch.device", "torch.Size", "torch.float16", "torch.float32", "torch.float64", "torch.int64"}
@@ -62,8 +67,12 @@ def read_checkpoint(path: Path) -> Next3DCheckpoint:
     state = _state(generator)
     if not state.get("_modules"):
         raise SynthForgeError(f"{path} holds no generator '{GENERATOR_KEY}': it is no Next3D checkpoint")
-    tensors = dict(_walk(generator, ""))
-    attributes = {name: _plain(state[name]) for name in PLAIN_ATTRIBUTES if name in state}
+    left = iter(range(MOST_ENTRIES))
+    try:
+        tensors = dict(_walk(generator, "", left))
+        attributes = {name: _plain(state[name], left) for name in PLAIN_ATTRIBUTES if name in state}
+    except (StopIteration, RecursionError) as error:
+        raise SynthForgeError(f"{path} holds objects that repeat without end: it is no Next3D checkpoint") from error
     if isinstance(state.get("uv_face_mask"), np.ndarray):
         tensors["uv_face_mask"] = state["uv_face_mask"]
     return Next3DCheckpoint(tensors, attributes)
@@ -92,16 +101,23 @@ def _state(record: Any) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _walk(record: Any, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the tensors of a module and the modules in it, as torch's state dict would."""
+def _walk(record: Any, prefix: str, left: Iterator[int]) -> list[tuple[str, np.ndarray]]:
+    """Return the tensors of a module and of the modules in it, named as torch's state dict would.
+
+    left: yields once for every further entry that may be visited, however often the file refers to one.
+    """
     state = _state(record)
     passing = _mapping(state.get("_non_persistent_buffers_set"))
+    found: list[tuple[str, np.ndarray]] = []
     for kind in ("_parameters", "_buffers"):
         for name, value in _mapping(state.get(kind)).items():
+            next(left)
             if isinstance(value, np.ndarray) and name not in passing:
-                yield f"{prefix}{name}", value
+                found.append((f"{prefix}{name}", value))
     for name, child in _mapping(state.get("_modules")).items():
-        yield from _walk(child, f"{prefix}{name}.")
+        next(left)
+        found += _walk(child, f"{prefix}{name}.", left)
+    return found
 
 
 def _mapping(value: Any) -> dict[Any, Any]:
@@ -110,12 +126,17 @@ def _mapping(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _plain(value: Any) -> Any:
-    """Keep what JSON can hold; name the rest by its type."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
+def _plain(value: Any, left: Iterator[int]) -> Any:
+    """Keep what JSON can hold and people can read; name the rest by its type. left: see ``_walk``."""
+    next(left)
+    if isinstance(value, np.ndarray | np.generic) and value.size <= LONGEST_VALUE:
+        value = value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key)[:LONGEST_VALUE]: _plain(item, left) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float | bool) else f"<{type(value).__name__}>"
+        return [_plain(item, left) for item in value]
+    if isinstance(value, str):
+        return value[:LONGEST_VALUE]
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    return f"<{type(value).__name__}>"

@@ -1,18 +1,17 @@
 """``synthforge convert next3d``: a user's own Next3D checkpoint -> a ``from_pretrained`` folder."""
 
-import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from synthforge_hf.converted_folder import check_output, file_sha256, filling
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.generators.next3d.checkpoint import Next3DCheckpoint, read_checkpoint
 from synthforge_hf.generators.next3d.configuration_next3d import Next3DConfig
@@ -58,14 +57,13 @@ def convert_next3d(source: Path, out: Path, rasterized_planes: str = "front") ->
         raise UsageError(f"there is no file {source}: name the Next3D checkpoint, a .pkl file")
     if rasterized_planes not in ("front", "all"):
         raise UsageError(f"rasterized_planes is '{rasterized_planes}': it must be front or all")
-    _check_out(out)
+    check_output(out, {CONFIG_NAME, WEIGHTS_NAME, METADATA_NAME})
     checkpoint = read_checkpoint(source)
     try:
         model = build_model(checkpoint, rasterized_planes)
     except SynthForgeError as error:
         raise type(error)(f"{source}: {error}") from error
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(source)
     metadata = {
         "source": source.name,
         "source_sha256": digest,
@@ -73,7 +71,11 @@ def convert_next3d(source: Path, out: Path, rasterized_planes: str = "front") ->
         "changes": "converted to safetensors; names of tensors kept; uv_face_mask added to them",
         "license": "that of the checkpoint; its terms hold for what you make with it",
     }
-    _write(out, model, metadata)
+    model.config.architectures = [type(model).__name__]
+    with filling(out, CONFIG_NAME) as folder:
+        model.config.save_pretrained(folder)
+        save_file(model.state_dict(), folder / WEIGHTS_NAME, metadata={"format": "pt"})
+        (folder / METADATA_NAME).write_text(json.dumps(metadata, indent=2) + "\n")
     return ConvertedNext3D(str(out), model.num_parameters(), len(model.state_dict()), digest)
 
 
@@ -95,6 +97,10 @@ def build_model(checkpoint: Next3DCheckpoint, rasterized_planes: str = "front") 
         (
             "has another shape of",
             [name for name in expected if name in tensors and tensors[name].shape != tuple(expected[name].shape)],
+        ),
+        (
+            "has no numbers in",
+            [name for name in expected if name in tensors and tensors[name].dtype.kind not in "biuf"],
         ),
     ):
         if names:
@@ -140,17 +146,19 @@ def load_model(folder: Path) -> Next3DModel:
 def _configuration(checkpoint: Next3DCheckpoint, rasterized_planes: str) -> Next3DConfig:
     tensors, attributes = checkpoint.tensors, checkpoint.attributes
     rendering = attributes.get("rendering_kwargs") or {}
+    if not isinstance(rendering, dict):
+        raise SynthForgeError("the checkpoint's rendering_kwargs are no dictionary: it is not of the Next3D network")
     for name, values in SUPPORTED.items():
         if rendering.get(name, values[0]) not in values:
             raise SynthForgeError(f"the checkpoint was made for {name} = {rendering[name]!r}, which is not supported")
     settings = {name: rendering[name] for name in CONFIGURED if name in rendering}
-    if "neural_rendering_resolution" in attributes:
-        settings["neural_rendering_resolution"] = int(attributes["neural_rendering_resolution"])
-    if "orth_scale" in attributes:
-        settings["orth_scale"] = float(np.ravel(attributes["orth_scale"])[0])
-    if "orth_shift" in attributes:
-        settings["orth_shift"] = tuple(float(value) for value in np.ravel(attributes["orth_shift"]))
     try:
+        if "neural_rendering_resolution" in attributes:
+            settings["neural_rendering_resolution"] = int(attributes["neural_rendering_resolution"])
+        if "orth_scale" in attributes:
+            settings["orth_scale"] = float(np.ravel(attributes["orth_scale"])[0])
+        if "orth_shift" in attributes:
+            settings["orth_shift"] = tuple(float(value) for value in np.ravel(attributes["orth_shift"]))
         return Next3DConfig(
             # The width at 256 x 256 is channel_base / 256 unless that is above channel_max.
             channel_base=256 * len(tensors[LARGEST_BLOCK]),
@@ -166,30 +174,8 @@ def _configuration(checkpoint: Next3DCheckpoint, rasterized_planes: str) -> Next
             num_dense_faces=tensors["dense_faces"].shape[1],
             **settings,
         )
-    except (KeyError, IndexError) as error:
-        raise SynthForgeError(f"the checkpoint lacks {error}: it is not of the Next3D network") from error
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; OUT is a folder")
-    ours = {CONFIG_NAME, WEIGHTS_NAME, METADATA_NAME}
-    strangers = {path.name for path in out.iterdir()} - ours if out.is_dir() else set()
-    if strangers:
-        raise UsageError(f"{out} holds other files ({min(strangers)}); choose a new folder")
-
-
-def _write(out: Path, model: Next3DModel, metadata: dict[str, Any]) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-            unfinished = Path(folder) / "model"
-            model.config.architectures = [type(model).__name__]
-            model.config.save_pretrained(unfinished)
-            save_file(model.state_dict(), unfinished / WEIGHTS_NAME, metadata={"format": "pt"})
-            (unfinished / METADATA_NAME).write_text(json.dumps(metadata, indent=2) + "\n")
-            if out.exists():
-                shutil.rmtree(out)
-            unfinished.rename(out)
-    except OSError as error:
-        raise SynthForgeError(f"cannot write to {out}: {error.strerror or error}; choose another folder") from error
+    except KeyError as error:
+        raise SynthForgeError(f"the checkpoint lacks {error.args[0]}: it is not of the Next3D network") from error
+    except (IndexError, TypeError, ValueError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise SynthForgeError(f"the checkpoint's settings are not those of a Next3D network ({reason})") from error

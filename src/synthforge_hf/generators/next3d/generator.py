@@ -1,6 +1,5 @@
 """The paper's generator as a ``FaceGenerator``: FLAME and Next3D from the user's own licensed, converted files."""
 
-import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.generators.alignment import Alignment, align_to_depth
 from synthforge_hf.generators.base import GeneratedFace, LabelledMesh
@@ -71,8 +71,7 @@ class Next3DGenerator:
         self.head = FlameHead.load(flame_folder)
         self.model = load_model(model_folder)
         self.model.to(self.device)  # type: ignore[arg-type]
-        with (model_folder / WEIGHTS_NAME).open("rb") as file:
-            self.model_version = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        self.model_version = file_sha256(model_folder / WEIGHTS_NAME)[:12]
         self.license = f"terms of the Next3D checkpoint; FLAME: {self.head.license}"
         wanted, there = int(self.model.faces.max()) + 1, len(self.head.template)
         if wanted > there:
