@@ -6,7 +6,7 @@ from synthforge_hf.annotation.landmarks import MIRRORED_LANDMARKS
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.segmentation_classes import CLASS_ID
 from synthforge_hf.training.augmentation import AugmentationSettings, CropMaker
-from synthforge_hf.training.geometry import GeometrySettings
+from synthforge_hf.training.geometry import GeometrySettings, move_points, random_homographies
 from synthforge_hf.training.photometry import PhotometrySettings
 
 QUIET = PhotometrySettings(*[0.0] * 15)
@@ -146,3 +146,46 @@ def test_the_same_generator_state_gives_the_same_crops() -> None:
     other = maker.augmented(dotted_windows(4), generator(8))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["pixel_values"], other["pixel_values"])
+
+
+SILENT = dict.fromkeys(vars(QUIET), 0.0)
+STILL = {"shift": 0.0, "scale": (1.0, 1.0), "rotation_deg": 0.0, "wide_rotation_share": 0.0, "aspect": 1.0}
+STILL |= {"shear": 0.0, "perspective": 0.0, "flip": 0.0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shift": 0.1},
+        {"rotation_deg": 20.0},
+        {"scale": (0.8, 0.9)},
+        {"shear": 0.1},
+        {"perspective": 0.1},
+        {"flip": 1.0},
+        {"blur": 1.0},
+        {"occluder": 1.0},
+        {"noise": 1.0},
+        {"brightness": 0.3},
+        {"contrast": 0.3},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_augmentation_of_the_paper_alone_changes_the_image(change: dict) -> None:
+    geometry = GeometrySettings(**(STILL | {name: value for name, value in change.items() if name in STILL}))
+    photometry = PhotometrySettings(**(SILENT | {name: value for name, value in change.items() if name in SILENT}))
+    windows = dotted_windows(4)
+    windows["image"] += 40
+    plain = crop_maker(GeometrySettings(**STILL)).nominal(windows)
+    changed = crop_maker(geometry, photometry).augmented(windows, generator())
+    assert (changed["pixel_values"] - plain["pixel_values"]).abs().mean() > 1e-3
+    moves = not torch.allclose(changed["landmarks"], plain["landmarks"], atol=1e-3)
+    assert moves == (next(iter(change)) in STILL)
+
+
+def test_perspective_makes_parallel_lines_meet() -> None:
+    homographies, _ = random_homographies(8, MARGIN, GeometrySettings(**(STILL | {"perspective": 0.1})), generator())
+    assert (homographies[:, 2, :2].abs().amax(dim=1) > 0.005).all()
+    corners = torch.tensor([[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]]).expand(8, 4, 2)
+    moved = move_points(corners, homographies)
+    opposite = (moved[:, 1] - moved[:, 0]) - (moved[:, 2] - moved[:, 3])
+    assert (opposite.norm(dim=1) > 1e-4).all()

@@ -9,7 +9,8 @@ from accelerate import Accelerator, DataLoaderConfiguration
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from synthforge_hf.training.loop import TrainingLoop, checkpoints, learning_rate_factor
+from synthforge_hf.errors import UsageError
+from synthforge_hf.training.loop import TrainingLoop, checkpoints, learning_rate_factor, score
 from synthforge_hf.training.settings import TrainingSettings
 
 
@@ -120,3 +121,51 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert learning_rate_factor(0.55, 0.1) == pytest.approx(0.5)
     assert learning_rate_factor(1.0, 0.1) == pytest.approx(0.0)
     assert learning_rate_factor(0.0, 0.0) == 1.0
+
+
+def test_inputs_made_ahead_in_threads_are_the_same(tmp_path: Path) -> None:
+    losses = []
+    for workers in (0, 2):
+        loop = make_loop(tmp_path, LineTask(noise=0.1), batch_size=4, shuffle=True, accumulate=1, data_workers=0)
+        object.__setattr__(loop.settings, "data_workers", workers)  # of the threads alone: no worker processes
+        assert loop.run()
+        losses.append(weights(loop))
+    assert torch.equal(*losses)
+
+
+def test_averaged_weights_follow_the_trained_ones(tmp_path: Path) -> None:
+    loop = make_loop(tmp_path, LineTask(), batch_size=8, accumulate=1, ema_decay=0.5, epochs=1)
+    trained: list[Tensor] = []
+
+    def after_step(optimizer: torch.optim.Optimizer, *arguments: object) -> None:
+        trained.append(torch.cat([each.detach().flatten() for each in optimizer.param_groups[0]["params"]]))
+
+    loop.optimizer.optimizer.register_step_post_hook(after_step)
+    assert loop.run()
+    expected = trained[0]
+    for each in trained[1:]:
+        expected = 0.5 * expected + 0.5 * each
+    assert len(trained) == 4
+    assert torch.allclose(weights(loop), expected, atol=1e-6)
+    assert not torch.allclose(weights(loop), trained[-1], atol=1e-4)
+
+
+def test_fewer_batches_than_one_step_takes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="accumulate 100"):
+        make_loop(tmp_path, LineTask(), batch_size=8, accumulate=100)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "by", "expected"),
+    [
+        ({"mean_f1": 80.0, "nme_interocular": 3.0}, "auto", -3.0),
+        ({"mean_f1": 80.0, "depth_abs_rel": 0.1}, "auto", 80.0),
+        ({"mean_f1": 80.0, "nme_crop": 3.0}, "mean_f1", 80.0),
+        ({"depth_abs_rel": 0.1}, "auto", -0.1),
+        ({"depth_abs_rel": 0.1}, "mean_f1", None),
+        ({"nme_interocular": float("nan")}, "auto", None),
+        ({}, "auto", None),
+    ],
+)
+def test_a_score_is_larger_for_the_better_model(metrics: dict[str, float], by: str, expected: float | None) -> None:
+    assert score(metrics, by) == expected

@@ -9,15 +9,17 @@ import torch
 import yaml
 from drawn_faces import draw_face, drawn_data_set, encode
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModel
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import AutoBackbone, AutoConfig, AutoImageProcessor, AutoModel
 
 import synthforge_hf.models.registration as registration
 from synthforge_hf.annotation.face_box import face_box
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
+from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.settings import TrainingSettings, read_settings
-from synthforge_hf.training.stage_one import load_splits, train_backbone
+from synthforge_hf.training.stage_one import load_splits, optimizer_for, train_backbone
 from synthforge_hf.training.validation import mean_f1, normalised_mean_errors
 from synthforge_hf.training.window_cache import CachedWindows
 from synthforge_hf.training.windows import FaceWindows, WindowSettings, cut_window
@@ -74,6 +76,64 @@ def test_training_writes_a_folder_that_the_auto_classes_load(data_set: Path, tmp
         train_backbone(str(data_set), tmp_path / "run", settings(tmp_path))
     with pytest.raises(UsageError, match="learning_rate"):
         train_backbone(str(data_set), tmp_path / "run", settings(tmp_path, learning_rate=0.1), resume=True)
+
+
+def test_the_best_and_the_last_model_are_kept_and_metrics_are_logged(data_set: Path, tmp_path: Path) -> None:
+    registration.register_when_imported()
+    chosen = settings(
+        tmp_path,
+        model=TINY | {"equivariance_weight": 1.0},
+        validate_every_minutes=0.0,
+        log_every_steps=1,
+        mixed_precision="bf16",
+        ema_decay=0.5,
+        data_workers=1,
+        best_by="mean_f1",
+    )
+    metrics = train_backbone(str(data_set), tmp_path / "run", chosen)
+    folder = tmp_path / "run"
+    events = EventAccumulator(str(folder / "logs"))
+    events.Reload()
+    tasks = {"loss", "landmarks", "heatmaps", "segmentation", "depth", "equivariance", "learning_rate"}
+    assert {f"train/{task}" for task in tasks} | {f"validation/{name}" for name in metrics} <= set(
+        events.Tags()["scalars"]
+    )
+    assert [each.step for each in events.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
+    scores = {each.step: each.value for each in events.Scalars("validation/mean_f1")}
+    best = json.loads((folder / "best" / "metrics.json").read_text())
+    assert best["mean_f1"] == pytest.approx(max(scores.values()), rel=1e-5)
+    assert scores[best["step"]] == pytest.approx(best["mean_f1"], rel=1e-5)
+    for each in (folder, folder / "best"):
+        assert AutoModel.from_pretrained(each).config.image_size == 64
+        assert AutoImageProcessor.from_pretrained(each).size == {"height": 64, "width": 64}
+    assert not (folder / "best.partial").exists()
+
+
+def test_a_pretrained_backbone_is_the_encoder(data_set: Path, tmp_path: Path) -> None:
+    backbone = AutoBackbone.from_config(
+        AutoConfig.for_model("swin", embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=4, image_size=64)
+    )
+    backbone.save_pretrained(tmp_path / "swin")
+    chosen = settings(tmp_path, encoder=str(tmp_path / "swin"), encoder_learning_rate=1e-12, weight_decay=0.0, epochs=1)
+    train_backbone(str(data_set), tmp_path / "run", chosen)
+    model = AutoModel.from_pretrained(tmp_path / "run")
+    assert model.config.backbone_config.model_type == "swin"
+    # At a rate of 1e-12 the weights are still those it was given.
+    trained = model.encoder.backbone.state_dict()
+    assert all(torch.allclose(value, trained[name], atol=1e-6) for name, value in backbone.state_dict().items())
+    with pytest.raises(UsageError, match="encoder"):
+        settings(tmp_path, encoder=str(tmp_path / "nothing")).model_config()
+
+
+def test_encoder_and_heads_have_learning_rates_of_their_own(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, learning_rate=1e-4, encoder_learning_rate=1e-5, weight_decay=0.1)
+    model = SynthForgeModel(chosen.model_config())
+    groups = optimizer_for(model, chosen).param_groups
+    found = {id(each): (group["lr"], group["weight_decay"]) for group in groups for each in group["params"]}
+    assert len(found) == len(list(model.parameters())) == sum(len(group["params"]) for group in groups)
+    for name, parameter in model.named_parameters():
+        encoder = name.startswith(("stem.", "encoder."))
+        assert found[id(parameter)] == (1e-5 if encoder else 1e-4, 0.1 if parameter.ndim > 1 else 0.0), name
 
 
 def test_missing_labels_are_left_out(data_set: Path, tmp_path: Path) -> None:

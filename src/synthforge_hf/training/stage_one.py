@@ -12,7 +12,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import AutoBackbone
 
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.models.synthforge.backbone_encoder import BackboneEncoder
@@ -248,10 +247,18 @@ def load_encoder(model: SynthForgeModel, name: str) -> None:
     """Give the model's backbone the weights of a folder or Hub repository. Raises UsageError when they do not fit."""
     assert isinstance(model.encoder, BackboneEncoder)
     try:
-        pretrained = AutoBackbone.from_pretrained(name, config=model.config.backbone_config)
-        model.encoder.backbone.load_state_dict(pretrained.state_dict())
+        pretrained, report = type(model.encoder.backbone).from_pretrained(
+            name, config=model.config.backbone_config, output_loading_info=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"encoder: {' '.join(str(error).split())[:200]}") from error
+    # Norms that a backbone adds behind its stages are in no checkpoint.
+    missing = [key for key in report["missing_keys"] if "norm" not in key]
+    if missing:
+        raise UsageError(
+            f"encoder: {name} has no weights for {len(missing)} tensors of the backbone ({missing[0]}, ...)"
+        )
+    model.encoder.backbone.load_state_dict(pretrained.state_dict())
 
 
 def freeze_idle_parameters(model: SynthForgeModel) -> None:
