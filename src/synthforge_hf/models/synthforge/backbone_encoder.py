@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoBackbone, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 from synthforge_hf.models.synthforge.layers import ConvNormAct, DoubleConv
 
@@ -15,6 +15,9 @@ class BackboneEncoder(nn.Module):
     """
 
     def __init__(self, config: PreTrainedConfig, channels: int, inputs: int, stride: int) -> None:
+        # At the top of the file it would import our model, which is registered with it, before this class exists.
+        from transformers import AutoBackbone
+
         super().__init__()
         self.backbone = AutoBackbone.from_config(config)
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in self.backbone.channels)
