@@ -39,7 +39,7 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA if there is any.")
 ]
 FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")]
-Refine = Annotated[bool, typer.Option("--refine", help="Crop again around the first landmarks.")]
+Refine = Annotated[bool, typer.Option("--refine/--no-refine", help="Crop again around the first landmarks.")]
 BatchSize = Annotated[int, typer.Option(help="Faces per forward pass.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -118,9 +118,12 @@ def verify(
 
     Every shard: present, unaltered, labels consistent. If not: exit code 1 and a list of what is wrong.
     """
-    from synthforge_hf.data.verification import verify
+    if quick:
+        from synthforge_hf.data.quick_verification import verify_quickly as check
+    else:
+        from synthforge_hf.data.verification import verify as check
 
-    problems = verify(out, quick)
+    problems = check(out)
     listing = [f"{problem}" for problem in problems] or [f"{out} is complete and sound"]
     content = {"out": str(out), "sound": not problems, "problems": [vars(problem) for problem in problems]}
     _show(content, "\n".join(listing), as_json)
@@ -162,7 +165,7 @@ def predict(
     ] = None,
     score_threshold: Annotated[float | None, typer.Option(help="Of the face detector, instead of its own.")] = None,
     flip_test: FlipTest = False,
-    refine: Refine = False,
+    refine: Refine = True,
     batch_size: BatchSize = 32,
     device: Device = "auto",
     as_json: AsJson = False,

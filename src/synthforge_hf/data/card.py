@@ -12,11 +12,9 @@ from huggingface_hub import DatasetCardData
 
 from synthforge_hf.data.balance import balance_table
 from synthforge_hf.data.files import write_atomically
-from synthforge_hf.data.manifest import Manifest
+from synthforge_hf.data.manifest import CARD_NAME, Manifest
 from synthforge_hf.data.planning import DATA_FOLDER
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
-
-CARD_NAME = "README.md"
 
 _HUB_LICENSES = {"apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-sa-4.0", "cc0-1.0", "mit"}
 

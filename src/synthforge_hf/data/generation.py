@@ -27,6 +27,7 @@ from synthforge_hf.data.manifest import (
     write_spare_manifest,
 )
 from synthforge_hf.data.planning import DATA_FOLDER, Shard
+from synthforge_hf.data.png import LARGEST_SIDE
 from synthforge_hf.data.ray_executor import import_ray, make_shards_on_ray
 from synthforge_hf.data.recipes import DEFAULT_RECIPE, Recipe, load_recipe, pin_backgrounds
 from synthforge_hf.data.shards import SampleRequest
@@ -134,7 +135,7 @@ def _request(
 ) -> Manifest:
     for name, value, low, high in (
         ("num_samples", num_samples, 1, 99_999_999),
-        ("resolution", resolution, 16, 4096),
+        ("resolution", resolution, 16, LARGEST_SIDE),
         ("seed", seed, 0, 2**63 - 1),
         ("shard_size", shard_size, 1, 1_000_000),
     ):

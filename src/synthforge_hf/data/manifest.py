@@ -18,6 +18,7 @@ from synthforge_hf.data.recipes import Recipe, recipe_from_mapping
 from synthforge_hf.errors import SynthForgeError, UsageError
 
 MANIFEST_NAME = "synthforge.json"
+CARD_NAME = "README.md"
 FORMAT = 2
 
 _DIGEST = "manifest_sha256"
@@ -110,8 +111,9 @@ def _content(manifest: Manifest) -> dict[str, Any]:
 
 def _render(content: dict[str, Any]) -> str:
     """Return the one text of a manifest, which ends with the hash of what stands before."""
-    digest = hashlib.sha256(json.dumps(content, indent=1).encode()).hexdigest()
-    return json.dumps({**content, _DIGEST: digest}, indent=1) + "\n"
+    text = json.dumps(content, indent=1)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return text.removesuffix("\n}") + f',\n "{_DIGEST}": "{digest}"\n}}\n'
 
 
 def read_manifest(out: Path) -> Manifest:

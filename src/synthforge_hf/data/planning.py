@@ -71,3 +71,8 @@ def split_numbers(indices: np.ndarray, shares: list[float], photos_per_identity:
 def shard_path(split: str, number: int, count: int) -> str:
     """Return the file name the Hub expects, relative to the data set's folder."""
     return f"{DATA_FOLDER}/{split}-{number:05d}-of-{count:05d}.parquet"
+
+
+def sample_id(seed: int, index: int) -> str:
+    """Return what names a sample; ids of one seed sort as their indices do."""
+    return f"{seed}-{index:08d}"

@@ -12,7 +12,11 @@ import zlib
 
 import deflate
 import numpy as np
-from PIL import Image
+
+from synthforge_hf.image_limits import open_limited
+
+LARGEST_SIDE = 4096
+"""Pixels; of the images that ``generate`` makes."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _UP_FILTER = 2
@@ -47,8 +51,11 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def decode_image(encoded: bytes) -> np.ndarray:
-    """Decode image bytes to (H, W, 3) uint8, (H, W) uint8 or (H, W) uint16, as stored."""
-    with Image.open(io.BytesIO(encoded)) as image:
+    """Decode image bytes to (H, W, 3) uint8, (H, W) uint8 or (H, W) uint16, as stored.
+
+    Raises SynthForgeError when the image is larger than any that ``generate`` makes.
+    """
+    with open_limited(io.BytesIO(encoded), "an image of the data set", LARGEST_SIDE**2) as image:
         pixels = np.asarray(image)
     return pixels.astype(np.uint16) if pixels.dtype.itemsize > 1 else pixels
 

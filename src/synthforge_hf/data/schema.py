@@ -15,6 +15,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from synthforge_hf.annotation.annotate import Annotations
+from synthforge_hf.data.planning import sample_id
 from synthforge_hf.data.png import decode_image, encode_png
 from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.errors import SynthForgeError
@@ -52,10 +53,6 @@ class Sample:
     attributes: dict[str, Any]
     generator: str
     generator_license: str
-
-
-def sample_id(seed: int, index: int) -> str:
-    return f"{seed}-{index:08d}"
 
 
 def dataset_features(attributes: Mapping[str, Any], normals: bool = True) -> Features:

@@ -23,7 +23,17 @@ T = TypeVar("T")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Plain YAML keeps the last of two equal keys without a word; here that is an error."""
+    """Plain YAML keeps the last of two equal keys without a word; here that is an error.
+
+    So are aliases (``*name``): a few lines of them can stand for billions of values.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.get_event()
+            problem = f"aliases (*{event.anchor}) are not read here: write the value out"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()

@@ -1,17 +1,15 @@
 """``synthforge convert flame``: a user's licensed FLAME files -> one safetensors file and one JSON file."""
 
-import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from safetensors.numpy import save_file
 
-from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.converted_folder import check_output, file_sha256, filling
+from synthforge_hf.errors import UsageError
 from synthforge_hf.heads.flame_model import EYES
 from synthforge_hf.heads.flame_segmentation import FLAME_CLASSES, LOOK_UP, FlameSegmentation, segment
 from synthforge_hf.heads.flame_sources import (
@@ -25,8 +23,9 @@ from synthforge_hf.heads.flame_sources import (
     read_model,
     read_texture_coordinates,
 )
+from synthforge_hf.image_limits import open_limited
 
-WEIGHTS_NAME, METADATA_NAME, UNFINISHED_NAME = "flame.safetensors", "flame.json", ".flame.safetensors"
+WEIGHTS_NAME, METADATA_NAME = "flame.safetensors", "flame.json"
 FORMAT = 1
 
 OPEN_LICENSE = "CC-BY-4.0"
@@ -60,7 +59,7 @@ def convert_flame(folder: Path, out: Path, segmentation: Path | None = None) -> 
     Raises UsageError for a wrong folder, SynthForgeError when a file is missing, damaged, hostile or of another model,
     or OUT cannot be written.
     """
-    _check_out(out)
+    check_output(out, {WEIGHTS_NAME, METADATA_NAME})
     files = find_files(folder)
     model = read_model(files["model"])
     landmarks = read_landmarks(files, model)
@@ -82,7 +81,9 @@ def convert_flame(folder: Path, out: Path, segmentation: Path | None = None) -> 
         "label_texture": painted.label_texture,
     }
     metadata = _metadata(files, model)
-    _write(out, tensors, metadata)
+    with filling(out, METADATA_NAME) as folder:
+        save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "synthforge-flame"})
+        (folder / METADATA_NAME).write_text(json.dumps(metadata, indent=2) + "\n")
     return ConvertedFlame(
         folder=str(out),
         edition=metadata["edition"],
@@ -93,22 +94,13 @@ def convert_flame(folder: Path, out: Path, segmentation: Path | None = None) -> 
     )
 
 
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; OUT is a folder")
-    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    strangers = present - {WEIGHTS_NAME, METADATA_NAME, UNFINISHED_NAME}
-    if strangers:
-        raise UsageError(f"{out} holds other files ({min(strangers)}); choose a new folder")
-
-
 def _stored(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.float32 if array.dtype.kind == "f" else np.int32)
 
 
 def _read_painted(path: Path, num_faces: int) -> FlameSegmentation:
     try:
-        with Image.open(path) as image:
+        with open_limited(path, f"the segmentation texture {path}") as image:
             texture = np.asarray(image)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the segmentation texture {path}: {error}") from error
@@ -123,7 +115,7 @@ def _read_painted(path: Path, num_faces: int) -> FlameSegmentation:
 
 def _metadata(files: dict[str, Path], model: dict[str, np.ndarray]) -> dict[str, Any]:
     edition = _EDITIONS.get(files["model"].name.lower(), "generic")
-    digests = {kind: _sha256(path) for kind, path in files.items()}
+    digests = {kind: file_sha256(path) for kind, path in files.items()}
     eyes = (model["joint_regressor"] @ model["template"])[list(EYES)]
     eye_names = ("left_eye", "right_eye") if eyes[0, 0] > eyes[1, 0] else ("right_eye", "left_eye")
     return {
@@ -145,24 +137,6 @@ def _metadata(files: dict[str, Path], model: dict[str, np.ndarray]) -> dict[str,
     }
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _provenance(kind: str) -> dict[str, str]:
     known = KINDS.get("landmarks" if kind == "dynamic_landmarks" else kind)
     return {"published_at": known.where, "terms": known.terms} if known else {}
-
-
-def _write(out: Path, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        # The metadata last: a folder that has it is complete.
-        (out / METADATA_NAME).unlink(missing_ok=True)
-        unfinished = out / UNFINISHED_NAME
-        save_file(tensors, unfinished, metadata={"format": "synthforge-flame"})
-        os.replace(unfinished, out / WEIGHTS_NAME)
-        (out / METADATA_NAME).write_text(json.dumps(metadata, indent=2) + "\n")
-    except OSError as error:
-        raise SynthForgeError(f"cannot write to {out}: {error.strerror or error}; choose another folder") from error

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.image_limits import open_limited
 from synthforge_hf.segmentation_classes import CLASS_ID, MIRRORED_CLASSES, SEGMENTATION_CLASSES
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -149,8 +150,8 @@ def _partition(path: Path, subset: str) -> dict[int, str]:
 def read_mask(path: Path) -> np.ndarray:
     """Return (H, W) uint8: the ids of a palette or grey image, or the first channel of a colour image."""
     try:
-        with Image.open(path) as image:
+        with open_limited(path, str(path)) as image:
             pixels = np.asarray(image)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise SynthForgeError(f"cannot read {path}: it is damaged or not an image") from error
     return pixels[..., 0].astype(np.uint8) if pixels.ndim == 3 else pixels.astype(np.uint8)

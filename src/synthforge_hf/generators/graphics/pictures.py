@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.image_limits import open_limited
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -51,10 +52,10 @@ class Pictures:
         of their size."""
         name, content = self.read(number)
         try:
-            picture = Image.open(io.BytesIO(content))
+            picture = open_limited(io.BytesIO(content), f"backgrounds: {name} of {self.source}")
             picture.draft("RGB", (2 * size, 2 * size))
             return picture.convert("RGB")
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise SynthForgeError(
                 f"backgrounds: {name} of {self.source} is no readable image: take it out, or mend it"
             ) from error
