@@ -22,6 +22,8 @@ LENS = wp.constant(8)
 SAME_SURFACE = wp.constant(0.004)
 SAME_HAIR = wp.constant(0.008)
 """Metres between the depths of samples that may count as one smooth surface."""
+TOOTH_WIDTH = wp.constant(0.014)
+"""In the chart's u: the full turn around the head's axis is 1."""
 SHADOW_BIAS = wp.constant(0.003)
 SHADOW_STEP = wp.constant(0.004)
 TONE_STEPS = wp.constant(8192.0)
@@ -295,7 +297,10 @@ def shade_point(
         occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion, 0.0, 1.0))
         wrap = wp.vec3f(0.2, 0.15, 0.12)
     elif material == TEETH:
-        albedo = paint[0].teeth * (0.92 + 0.08 * fine[0])
+        # Gaps between teeth; u runs around the head.
+        across = u / TOOTH_WIDTH
+        gap = smooth(0.36, 0.5, wp.abs(across - wp.floor(across) - 0.5))
+        albedo = paint[0].teeth * ((0.96 + 0.04 * fine[0]) * (1.0 - 0.45 * gap))
         occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion * 2.2, 0.0, 1.0))
         gloss = 0.12
         sharpness = 60.0
