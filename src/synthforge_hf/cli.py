@@ -119,11 +119,13 @@ def verify(
     Every shard: present, unaltered, labels consistent. If not: exit code 1 and a list of what is wrong.
     """
     if quick:
-        from synthforge_hf.data.quick_verification import verify_quickly as check
-    else:
-        from synthforge_hf.data.verification import verify as check
+        from synthforge_hf.data.quick_verification import verify_quickly
 
-    problems = check(out)
+        problems = verify_quickly(out)
+    else:
+        from synthforge_hf.data.verification import verify
+
+        problems = verify(out)
     listing = [f"{problem}" for problem in problems] or [f"{out} is complete and sound"]
     content = {"out": str(out), "sound": not problems, "problems": [vars(problem) for problem in problems]}
     _show(content, "\n".join(listing), as_json)

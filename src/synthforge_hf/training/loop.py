@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from synthforge_hf.errors import UsageError
+from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.randomness import random_stream
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.streaming import StreamedLoader
@@ -68,6 +69,17 @@ class Progress:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def _refuse_code(checkpoint: Path) -> None:
+    """Accelerate reads these files, and only these, as pickles that may run code: read them safely first."""
+    for path in checkpoint.glob("custom_checkpoint_*.pkl"):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except (UnpicklingError, RuntimeError, EOFError) as error:
+            raise SynthForgeError(
+                f"{path} is damaged or holds more than tensors and plain values: not loaded; remove {checkpoint}"
+            ) from error
 
 
 def learning_rate_factor(progress: float, warmup: float) -> float:
@@ -145,9 +157,13 @@ class TrainingLoop:
         return self.average.module if self.average is not None else self.accelerator.unwrap_model(self.model)
 
     def resume(self) -> bool:
-        """Continue from the newest checkpoint under the output folder; False where there is none."""
+        """Continue from the newest checkpoint under the output folder; False where there is none.
+
+        Raises SynthForgeError when it holds more than tensors and plain values.
+        """
         found = checkpoints(self.output_dir)
         if found:
+            _refuse_code(found[-1])
             self.accelerator.load_state(str(found[-1]))
         return bool(found)
 
