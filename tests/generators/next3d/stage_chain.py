@@ -74,10 +74,10 @@ class LayerProbes:
             if torch.is_tensor(item) and key not in self.found:
                 self.found[key] = probe_values(item)
 
-    def differences(self, expected: Mapping[str, dict], atol: float, shape_from: int = 0) -> Iterator[str]:
+    def differences(self, expected: Mapping[str, dict], atol: float) -> Iterator[str]:
         """Name the layers that differ by more than ``atol``, in the order of computation.
 
-        Layers that the reference calls and this one does not differ too. shape_from: compare shapes from that axis on.
+        Layers that the reference calls and this one does not differ too.
         """
         order = {name: number for number, name in enumerate(self.found)}
         missing = [name for name in expected if name not in self.found]
@@ -85,7 +85,7 @@ class LayerProbes:
             yield f"{missing[0]} was never called (nor were {len(missing) - 1} others)"
         for name in sorted(expected.keys() & self.found.keys(), key=order.__getitem__):
             wanted, found = expected[name], self.found[name]
-            if wanted["shape"][shape_from:] != found["shape"][shape_from:]:
+            if wanted["shape"] != found["shape"]:
                 yield f"{name} has shape {found['shape']}, the reference {wanted['shape']}"
             worst = np.abs(
                 np.array([found["mean"], found["std"], *found["vals"]])

@@ -1,5 +1,5 @@
 """The whole generator with few channels against the reference arrays, stage by stage, in both variants: all of it that
-takes little time. ``test_next3d_complete`` compares the rest."""
+takes little time. ``test_next3d_complete`` compares the rest, images above all."""
 
 import re
 from collections.abc import Callable
@@ -41,8 +41,13 @@ def inputs(geometry: dict[str, np.ndarray], common: dict[str, np.ndarray]) -> In
 
 
 @pytest.fixture(scope="module")
-def made(tiny: Next3DModel, inputs: Inputs) -> tuple[dict[str, Tensor], Planes]:
-    with torch.no_grad():
+def probes(tiny: Next3DModel) -> LayerProbes:
+    return LayerProbes(tiny)
+
+
+@pytest.fixture(scope="module")
+def made(tiny: Next3DModel, inputs: Inputs, probes: LayerProbes) -> tuple[dict[str, Tensor], Planes]:
+    with torch.no_grad(), probes:
         return plane_stages(tiny, inputs)
 
 
@@ -63,6 +68,14 @@ def test_planes(common: dict[str, np.ndarray], made: tuple[dict[str, Tensor], Pl
     assert not chain.report(), chain.report()
 
 
+def test_layers(reference: Reference, made: tuple[dict[str, Tensor], Planes], probes: LayerProbes) -> None:
+    """All of them but those of super-resolution, the only ones that differ between the variants."""
+    table = reference.table("layer_probes")["repo"]
+    expected = {name: probe for name, probe in table.items() if not name.startswith("superresolution")}
+    assert len(expected) == 155
+    assert not list(probes.differences(expected, 3e-3))
+
+
 @pytest.mark.parametrize("variant", ["repo", "sf"])
 def test_volume(
     tiny: Next3DModel, reference: Reference, inputs: Inputs, made: tuple[dict[str, Tensor], Planes], variant: str
@@ -71,25 +84,6 @@ def test_volume(
     chain = Chain()
     check_stages(chain, arrays, volume_stages(tiny, inputs, planes_of(made[1], variant), variant, with_image=False))
     assert chain.measured.keys() == {name for name in arrays if not re.match("image(?!_raw)", name)}
-    assert not chain.report(), chain.report()
-
-
-def test_forward_of_the_front_variant(
-    tiny: Next3DModel, geometry: dict[str, np.ndarray], reference: Reference, common: dict[str, np.ndarray]
-) -> None:
-    """All in one call, with our own rasteriser; one view, one sample, every layer probed."""
-    first = inputs_of(geometry, common, slice(0, 1))
-    with LayerProbes(tiny) as probes:
-        output = tiny(first.z, first.c, first.vertices, first.landmarks, truncation_psi=0.7, truncation_cutoff=14)
-    table = reference.table("layer_probes")
-    # The tables are of a batch of two; modules that are the same in both variants are listed under "repo" only.
-    expected = table["repo"] | table["sf_only_differences"]
-    assert len(expected) > 100
-    assert not list(probes.differences(expected, 3e-3, shape_from=1))
-    chain = Chain()
-    arrays = {name: array[:1] for name, array in reference.arrays("sf").items()}
-    check_stages(chain, arrays, {"image_depth": output.image_depth, "image": output.image, "image_patch": output.image})
-    assert len(chain.measured) == 5
     assert not chain.report(), chain.report()
 
 

@@ -18,8 +18,8 @@ from synthforge_hf.unpickling import PLAIN_GLOBALS, TENSOR_GLOBALS, InertObject,
 GENERATOR_KEY = "G_ema"
 PLAIN_ATTRIBUTES = ("_init_kwargs", "rendering_kwargs", "neural_rendering_resolution", "orth_scale", "orth_shift")
 
-MOST_ENTRIES = 100_000
-"""Tensors, modules and settings together; a published generator has about 2,000. A small file can refer to one object
+MOST_ENTRIES = 20_000
+"""Tensors, modules and settings together; the published network has about 1,000. A small file can refer to one object
 so often that a walk through it would not end."""
 LONGEST_VALUE = 1000
 
