@@ -24,6 +24,8 @@ NOSE_OUTLINE = np.array(
     [(0.0075, 0.004), (0.008, -0.008), (0.0105, -0.019), (0.0145, -0.027), (0.0195, -0.033), (0.0215, -0.038)]
     + [(0.0195, -0.0425), (0.0135, -0.0445), (0.008, -0.0465), (0.0, -0.0485)]
 )
+LASH_LINE = 5
+"""Texels (1.6 mm) around the opening of the lids that count as eye: CelebAMask-HQ draws eyes with their lash line."""
 CHEEK_CENTRE = (0.043, -0.034)
 # The edge of the lower jaw, as (x, y, z) in metres from behind the ear to the chin; below it is neck.
 JAW_EDGE = np.array(
@@ -89,6 +91,11 @@ def draw_chart(head: AnnyHead) -> Chart:
     upper, lower = lip_outlines(landmarks)
     draw.polygon(_pairs(upper), fill=CLASS_ID["u_lip"])
     draw.polygon(_pairs(lower), fill=CLASS_ID["l_lip"])
+
+    for eye, name in ((landmarks[36:42], "r_eye"), (landmarks[42:48], "l_eye")):
+        outline = _pairs(smooth_curve(np.concatenate([eye, eye[:1]])))
+        draw.polygon(outline, fill=CLASS_ID[name])
+        draw.line(outline, fill=CLASS_ID[name], width=2 * LASH_LINE, joint="curve")
 
     lips = _mask([_pairs(upper), _pairs(lower)], blur=3)
     beard = _mask([outlines.frontal_both_sides(BEARD_OUTLINE, close_along=outlines.jaw_edge())], blur=14)

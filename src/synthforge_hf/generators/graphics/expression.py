@@ -99,6 +99,10 @@ def sample_expression(
             _add(values, "jaw" + side, random.uniform(0.0, 0.4) * settings.strength, 0.0)
         chosen = [mouth, brows, eyes]
     _add(values, "eyeBlink", max(random.normal(0.0, 0.06), 0), 0.0)  # lids at rest differ
+    for side in ("Left", "Right"):
+        # Lids that are down cannot be squeezed as well: they would pass through each other.
+        for action in ("eyeSquint", "eyeWide", "cheekSquint"):
+            values[action + side] *= 1 - min(values["eyeBlink" + side], 1.0)
     horizontal, vertical = np.clip(
         random.normal(0, settings.gaze_deg / 2, size=2), -settings.gaze_deg, settings.gaze_deg
     )
