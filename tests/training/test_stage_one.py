@@ -19,7 +19,7 @@ from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeC
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.settings import TrainingSettings, read_settings
-from synthforge_hf.training.stage_one import load_splits, optimizer_for, train_backbone
+from synthforge_hf.training.stage_one import freeze_idle_parameters, load_splits, optimizer_for, train_backbone
 from synthforge_hf.training.validation import mean_f1, normalised_mean_errors
 from synthforge_hf.training.window_cache import CachedWindows
 from synthforge_hf.training.windows import FaceWindows, WindowSettings, cut_window
@@ -123,6 +123,19 @@ def test_a_pretrained_backbone_is_the_encoder(data_set: Path, tmp_path: Path) ->
     assert all(torch.allclose(value, trained[name], atol=1e-6) for name, value in backbone.state_dict().items())
     with pytest.raises(UsageError, match="encoder"):
         settings(tmp_path, encoder=str(tmp_path / "nothing")).model_config()
+
+
+def test_what_no_loss_reaches_is_not_trained(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 56, "patch_size": 14}
+    chosen = settings(tmp_path, model=TINY | {"backbone_config": {"model_type": "dinov2"} | sizes})
+    model = SynthForgeModel(chosen.model_config())
+    statistics = {name: value.clone() for name, value in model.named_buffers()}
+    freeze_idle_parameters(model)
+    idle = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+    assert idle == ["encoder.backbone.embeddings.mask_token"]
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, statistics[name]) for name, value in model.named_buffers())
 
 
 def test_encoder_and_heads_have_learning_rates_of_their_own(tmp_path: Path) -> None:
