@@ -1,6 +1,7 @@
 """The folder that a ``synthforge convert`` command writes: looked at before the work, filled after it."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -20,14 +21,17 @@ def check_output(out: Path, names: set[str]) -> None:
 
     Raises UsageError when OUT is a file or holds other files, SynthForgeError when it cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; OUT is a folder")
-    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise UsageError(f"{nearest} is a file: there can be no {out}; choose another folder")
-    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
-        raise SynthForgeError(f"cannot write to {nearest}: no permission; choose another folder")
-    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file; OUT is a folder")
+        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise UsageError(f"{nearest} is a file: there can be no {out}; choose another folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    except OSError as error:
+        raise SynthForgeError(f"cannot write to {out}: {error.strerror}; choose another folder") from error
     strangers = {name for name in present - names if not name.startswith(_UNFINISHED)}
     if strangers:
         raise UsageError(f"{out} holds other files ({min(strangers)}); choose a new folder")
