@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "synthforge_hf"
-EVERYWHERE = {"converted_folder", "errors", "randomness", "segmentation_classes", "checkpoints", "unpickling"}
+EVERYWHERE = {
+    "checkpoints",
+    "converted_folder",
+    "errors",
+    "image_limits",
+    "randomness",
+    "segmentation_classes",
+    "unpickling",
+}
 ORDER = [
     "heads",
     "rendering",
