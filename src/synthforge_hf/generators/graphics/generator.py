@@ -2,7 +2,7 @@
 GPU."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,11 +80,18 @@ class _Shared:
     def body_parts(self, body: ShadedMesh) -> list[Part]:
         """Return the body with its labels, and the lashes without."""
 
-        def part(chosen: np.ndarray, label: np.ndarray | None) -> Part:
-            mesh = replace(body, faces=body.faces[chosen], materials=body.materials[chosen])
-            return Part(mesh, label, corner_uv=self.chart.corner_uv[chosen])
+        return [
+            Part(replace(body, faces=faces, materials=materials), label, corner_uv=corner_uv)
+            for faces, materials, label, corner_uv in self._pieces
+        ]
 
-        return [part(self.labelled, self.classes[self.labelled]), part(~self.labelled, None)]
+    @cached_property
+    def _pieces(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]]:
+        """Triangles, their materials, labels and chart coordinates: of all that has labels, and of the lashes."""
+        return [
+            (self.head.faces[chosen], self.materials[chosen], label, self.chart.corner_uv[chosen])
+            for chosen, label in ((self.labelled, self.classes[self.labelled]), (~self.labelled, None))
+        ]
 
 
 @lru_cache(maxsize=1)
@@ -174,7 +181,9 @@ class GraphicsGenerator:
         hair_style = sample_hair_style(
             gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, person("hair")
         )
-        hair = grow_hair(head, vertices, normals, hair_style, paint["hair"], person("hair shape"))
+        hair = grow_hair(
+            head, vertices, normals, hair_style, paint["hair"], person("hair shape"), seen_from=camera.position
+        )
         beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
         beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))
         scene = sample_lighting(settings.light, camera, stream("light"))

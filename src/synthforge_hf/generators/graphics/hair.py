@@ -42,10 +42,12 @@ def grow_hair(
     style: HairStyle,
     colour: np.ndarray,
     random: np.random.Generator,
+    seen_from: np.ndarray | None = None,
 ) -> Hair | None:
     """Grow the hair of a head with these (V, 3) vertices and normals (head frame, metres); None for a bald one.
 
-    colour: (3,) linear reflectance of the hair, which mixed tones are relative to.
+    colour: (3,) linear reflectance of the hair, which mixed tones are relative to. seen_from: (3,) position of the
+    camera; clumps behind the head are left out, and nothing else depends on it.
     """
     if style.name == "bald":
         return None
@@ -65,7 +67,7 @@ def grow_hair(
         layer, knot = tie_knot(ground, style, random)
         meshes += layer
         groups.append(knot)
-    strands = merge([ribbons(_coloured(group, style.tones, colour, random), random) for group in groups])
+    strands = merge([ribbons(_coloured(group, style.tones, colour, random), random, seen_from) for group in groups])
     wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
     return Hair(merge(meshes), strands, wisps)
 

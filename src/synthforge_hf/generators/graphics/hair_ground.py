@@ -40,8 +40,9 @@ class HairGround:
     def at(self, table: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         """Interpolate an (R, C) or (R, C, A) table at any rows and columns (columns go around): (..., [A]) float32."""
         rows, columns = table.shape[:2]
-        row = np.clip(row, 0, rows - 1.001).astype(np.float32)
-        column = np.mod(column, columns).astype(np.float32)
+        row = row.astype(np.float32).clip(0, rows - 1.001)
+        column = column.astype(np.float32)
+        column -= columns * np.floor(column / columns)
         r0, c0 = row.astype(np.int32), np.minimum(column.astype(np.int32), columns - 1)
         fr, fc = row - r0, column - c0
         first = r0 * columns + c0

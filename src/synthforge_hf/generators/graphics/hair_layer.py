@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthforge_hf.generators.graphics.hair_ground import ANCHOR_ROW, HairGround
-from synthforge_hf.rendering.mesh import vertex_normals
+from synthforge_hf.generators.graphics.hair_strands import cross, unit
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
 CAP_ROWS = 28
@@ -67,11 +67,14 @@ def _surface(grid: np.ndarray, closed: bool) -> ShadedMesh:
     first = (r * columns + c).ravel()
     down, right = first + columns, first + 1
     faces = np.concatenate([np.stack([first, down, right], 1), np.stack([right, down, down + 1], 1)]).astype(np.int32)
-    normals = vertex_normals(vertices, faces).reshape(rows, columns, 3)
-    if closed:  # the two copies of the seam share their normal, and so does the crown
-        normals[:, 0] = normals[:, -1] = normals[:, 0] + normals[:, -1]
-        normals[0] = normals[0].sum(0)
-        normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    directions = np.gradient(grid, axis=0)
+    if closed:  # columns go around, and at the crown they meet
+        around = np.concatenate([grid[:, -2:-1], grid, grid[:, 1:2]], axis=1)
+        normals = cross(directions, around[:, 2:] - around[:, :-2])
+        normals[0] = normals[1].sum(0)
+    else:
+        normals = cross(directions, np.gradient(grid, axis=1))
+    normals = unit(normals)
     length = np.linalg.norm(np.diff(grid, axis=0), axis=-1).mean(1)
     along = np.concatenate([[0], np.cumsum(length)]) / 0.10
     uv = np.stack(np.broadcast_arrays(np.linspace(0, 1, columns)[None], along[:, None]), axis=-1)
@@ -81,7 +84,7 @@ def _surface(grid: np.ndarray, closed: bool) -> ShadedMesh:
         materials=np.full(len(faces), Material.HAIR, dtype=np.uint8),
         normals=normals.reshape(-1, 3).astype(np.float32),
         uv=uv.reshape(-1, 2).astype(np.float32),
-        directions=np.gradient(grid, axis=0).reshape(-1, 3).astype(np.float32),
+        directions=directions.reshape(-1, 3).astype(np.float32),
         occlusion=np.full(len(vertices), DEPTH_SHADE, dtype=np.float32),
         colours=np.zeros((len(vertices), 4), dtype=np.float32),
     )

@@ -12,6 +12,10 @@ METRES_PER_V = 0.10
 """Length of hair over which the strand texture's v grows by 1."""
 AWAY = 0.3
 """Cosine between line of sight and normal from which on a ribbon is taken to lie on the far side."""
+FAR_AWAY = 0.5
+"""The same for a whole clump, by the ground it lies on: its ribbon is turned a little from that."""
+LOWER, UPPER = np.array([0, 1, 2], np.int32), np.array([1, 3, 2], np.int32)
+"""Corners of a ribbon's two triangles between one point and the next."""
 STRAND_WIDTH_U = 0.006
 """Share of the strand texture that lies across a ribbon."""
 
@@ -35,15 +39,22 @@ class Strands:
     blunt: float = 0.12
 
 
-def ribbons(strands: Strands, random: np.random.Generator) -> ShadedMesh:
-    """Turn clumps into one mesh of ``Material.HAIR`` with 2 K vertices and 2 (K - 1) triangles each."""
-    points = strands.points.astype(np.float32)
+def ribbons(strands: Strands, random: np.random.Generator, seen_from: np.ndarray | None = None) -> ShadedMesh:
+    """Turn clumps into one mesh of ``Material.HAIR`` with 2 K vertices and 2 (K - 1) triangles each.
+
+    seen_from: (3,) position; clumps that lie wholly on the far side of the head are left out.
+    """
+    place = random.random((len(strands.points), 2), np.float32)
+    if seen_from is not None:
+        kept = _near_side(strands, seen_from)
+        strands, place = _chosen(strands, kept), place[kept]
+    points = strands.points.astype(np.float32, copy=False)
     number, steps = len(points), points.shape[1]
     tangent = np.empty_like(points)
-    tangent[:, 1:-1] = points[:, 2:] - points[:, :-2]
+    np.subtract(points[:, 2:], points[:, :-2], out=tangent[:, 1:-1])
     tangent[:, 0], tangent[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
     tangent = unit(tangent)
-    flat = unit(cross(tangent, strands.outward.astype(np.float32)))
+    flat = unit(cross(tangent, strands.outward.astype(np.float32, copy=False)))
     up = cross(flat, tangent)
     roll = strands.roll.astype(np.float32)[:, None, None]
     cosine, sine = np.cos(roll), np.sin(roll)
@@ -53,24 +64,28 @@ def ribbons(strands: Strands, random: np.random.Generator) -> ShadedMesh:
     along = np.linspace(0, 1, steps, dtype=np.float32)
     profile = np.minimum(0.45 + 2.2 * along, 1.0) * (1 - (1 - strands.blunt) * along**2.5)
     half = side * (0.5 * strands.width.astype(np.float32)[:, None, None] * profile[:, None])
-    vertices = np.stack([points - half, points + half], axis=2)
-    normals = np.stack([normal - ROUNDNESS * side, normal + ROUNDNESS * side], axis=2) / float(np.hypot(1, ROUNDNESS))
+    vertices = np.empty((number, steps, 2, 3), np.float32)
+    np.subtract(points, half, out=vertices[:, :, 0])
+    np.add(points, half, out=vertices[:, :, 1])
+    normal *= np.float32(1 / np.hypot(1, ROUNDNESS))
+    side *= np.float32(ROUNDNESS / np.hypot(1, ROUNDNESS))
+    normals = np.empty_like(vertices)
+    np.subtract(normal, side, out=normals[:, :, 0])
+    np.add(normal, side, out=normals[:, :, 1])
 
-    length = np.linalg.norm(np.diff(points, axis=1), axis=-1)
+    step = np.diff(points, axis=1)
+    length = np.sqrt(np.einsum("nka,nka->nk", step, step))
     v = np.concatenate([np.zeros((number, 1), np.float32), np.cumsum(length, axis=1)], axis=1) / METRES_PER_V
-    u = random.random(number).astype(np.float32)
     uv = np.empty((number, steps, 2, 2), np.float32)
-    uv[..., 0] = u[:, None, None] + np.array([-0.5, 0.5], np.float32) * STRAND_WIDTH_U
-    uv[..., 1] = (v + random.random((number, 1), np.float32))[:, :, None]
+    uv[..., 0] = place[:, 0, None, None] + np.array([-0.5, 0.5], np.float32) * STRAND_WIDTH_U
+    uv[..., 1] = (v + place[:, 1:])[:, :, None]
     colours = np.ones((number, steps, 2, 4), np.float32)
     colours[..., :3] = strands.tint[:, :, None]
     # Roots lie deep between their neighbours.
     depth = strands.occlusion.astype(np.float32)[:, None] * (0.75 + 0.25 * np.minimum(along * 3, 1))
 
-    first = (np.arange(number)[:, None] * 2 * steps + 2 * np.arange(steps - 1)).ravel()
-    faces = np.concatenate(
-        [np.stack([first, first + 1, first + 2], 1), np.stack([first + 1, first + 3, first + 2], 1)]
-    ).astype(np.int32)
+    first = (np.arange(number)[:, None] * 2 * steps + 2 * np.arange(steps - 1)).astype(np.int32).reshape(-1, 1)
+    faces = np.concatenate([first + LOWER, first + UPPER])
     return ShadedMesh(
         vertices=vertices.reshape(-1, 3),
         faces=faces,
@@ -86,10 +101,32 @@ def ribbons(strands: Strands, random: np.random.Generator) -> ShadedMesh:
 def facing(mesh: ShadedMesh, position: np.ndarray) -> ShadedMesh:
     """The ribbons on the side of the head that can be seen from a (3,) position, with a little of the far side for the
     outline: about half of them, and they cost most of a picture's time."""
-    root = mesh.faces[:, 0]
-    sight = mesh.vertices[root] - position.astype(np.float32)
-    away = np.einsum("fa,fa->f", mesh.normals[root], sight) > AWAY * np.linalg.norm(sight, axis=1)
-    return replace(mesh, faces=mesh.faces[~away], materials=mesh.materials[~away])
+    sight = mesh.vertices - position.astype(np.float32)
+    towards = np.einsum("va,va->v", mesh.normals, sight)
+    near = towards <= AWAY * np.sqrt(np.einsum("va,va->v", sight, sight))
+    kept = np.flatnonzero(near.take(mesh.faces[:, 0]))
+    return replace(mesh, faces=mesh.faces.take(kept, axis=0), materials=mesh.materials.take(kept))
+
+
+def _near_side(strands: Strands, position: np.ndarray) -> np.ndarray:
+    """Numbers of the clumps of which some part lies on ground that can be seen from a (3,) position, or nearly."""
+    sight = strands.points[:, ::2] - position.astype(np.float32)
+    away = np.einsum("nka,nka->nk", strands.outward[:, ::2], sight)
+    distance = np.sqrt(np.einsum("nka,nka->nk", sight, sight))
+    return np.flatnonzero((away < FAR_AWAY * distance).any(1))
+
+
+def _chosen(strands: Strands, kept: np.ndarray) -> Strands:
+    tint = strands.tint
+    return replace(
+        strands,
+        points=strands.points[kept],
+        outward=strands.outward[kept],
+        width=strands.width[kept],
+        occlusion=strands.occlusion[kept],
+        tint=tint if len(tint) == 1 else tint[kept],
+        roll=strands.roll[kept],
+    )
 
 
 def curl(
@@ -112,8 +149,13 @@ def curl(
 
 def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Cross product over the last axis of arrays that broadcast; ``numpy.cross`` takes several times as long."""
-    (a, b, c), (x, y, z) = np.moveaxis(first, -1, 0), np.moveaxis(second, -1, 0)
-    return np.stack([b * z - c * y, c * x - a * z, a * y - b * x], axis=-1)
+    a, b, c = first[..., 0], first[..., 1], first[..., 2]
+    x, y, z = second[..., 0], second[..., 1], second[..., 2]
+    result = np.empty(np.broadcast_shapes(first.shape, second.shape), np.result_type(first, second))
+    result[..., 0] = b * z - c * y
+    result[..., 1] = c * x - a * z
+    result[..., 2] = a * y - b * x
+    return result
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
