@@ -65,12 +65,18 @@ class AnnyHead:
         self.hair_barycentric: np.ndarray = tensors["hair_barycentric"].astype(np.float32)
         self._weights = tensors["weights"].astype(np.float32)
         self._rows = tensors["template"]  # vertices, then one row per joint
-        self._targets = _dense_targets(tensors, len(self._rows))
-
         self._macro = [(row, name[6:].split("-")) for row, name in enumerate(target_names) if name.startswith("macro/")]
         actions = [(row, name[7:]) for row, name in enumerate(target_names) if name.startswith("action/")]
         self._action_rows = np.array([row for row, _ in actions])
         self.expression_names: tuple[str, ...] = tuple(name for _, name in actions)
+        self._num_targets = len(target_names)
+        self._macro_rows = np.array([row for row, _ in self._macro])
+        self._macro_targets = _dense_targets(tensors, len(self._rows))[self._macro_rows]
+        bounds = [slice(start, stop) for start, stop in pairwise(tensors["target_starts"].tolist())]
+        coordinates = 3 * tensors["target_indices"][:, None].astype(np.intp) + np.arange(3)
+        deltas = tensors["target_deltas"].astype(np.float32)
+        self._target_coordinates = [coordinates[bound].ravel() for bound in bounds]
+        self._target_deltas = [deltas[bound].ravel() for bound in bounds]
         local: dict[str, dict[str, int]] = {}
         for row, name in enumerate(target_names):
             if name.startswith("local/"):
@@ -96,22 +102,34 @@ class AnnyHead:
         """Return (V, 3) float32 vertices in the head frame, metres. Raises ValueError for wrong shapes."""
         check_shapes(self, coefficients)
         weights = self._identity_weights(coefficients.identity)
-        rows = self._rows + (weights @ self._targets).reshape(self._rows.shape)
+        macro = (weights[self._macro_rows] @ self._macro_targets).reshape(self._rows.shape)
+        weights[self._macro_rows] = 0.0
+        rows = self._rows + macro + self._displacement(weights)
         count = len(self._weights)
         joints = rows[count:]
         left, right = joints[self.joint_names.index("left_eye")], joints[self.joint_names.index("right_eye")]
         origin = 0.5 * (left + right)
         vertices = rows[:count] - origin
         if coefficients.expression.any():
-            action = coefficients.expression.astype(np.float32) @ self._targets[self._action_rows]
-            vertices = vertices + action.reshape(-1, 3)[:count]
+            weights = np.zeros(self._num_targets, dtype=np.float32)
+            weights[self._action_rows] = coefficients.expression
+            vertices = vertices + self._displacement(weights)[:count]
         if coefficients.pose.any():
             vertices = self._skin(vertices, joints - origin, coefficients.pose)
         return np.ascontiguousarray(vertices, dtype=np.float32)
 
+    def _displacement(self, weights: np.ndarray) -> np.ndarray:
+        """Return (rows, 3) float32, the sum of the targets that have a weight; each moves only a small region."""
+        active = np.flatnonzero(weights)
+        if not len(active):
+            return np.zeros(self._rows.shape, dtype=np.float32)
+        moved = np.concatenate([self._target_coordinates[row] for row in active])
+        by = np.concatenate([weights[row] * self._target_deltas[row] for row in active])
+        return np.bincount(moved, by, self._rows.size).astype(np.float32).reshape(self._rows.shape)
+
     def _identity_weights(self, identity: np.ndarray) -> np.ndarray:
         """Blend weight of every target for one identity vector."""
-        weights = np.zeros(len(self._targets), dtype=np.float32)
+        weights = np.zeros(self._num_targets, dtype=np.float32)
         gender, age, african, asian, caucasian, muscle, weight = (float(value) for value in identity[: len(PHENOTYPES)])
         factors = {
             **_linear_weights(gender, GENDER_ANCHORS),
@@ -150,7 +168,7 @@ class AnnyHead:
         # One blended transform per vertex; what the joints' weights leave of 1 stays where it is.
         blended = (self._weights @ stacked.reshape(len(stacked), 12)).reshape(-1, 3, 4)
         rest = 1 - self._weights.sum(1, keepdims=True)
-        return (blended[..., :3] @ vertices[..., None])[..., 0] + blended[..., 3] + rest * vertices
+        return np.einsum("vab,vb->va", blended[..., :3], vertices) + blended[..., 3] + rest * vertices
 
 
 def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:

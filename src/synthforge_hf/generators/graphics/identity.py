@@ -1,6 +1,7 @@
 """Who: identity coefficients of the embedded head that stay human."""
 
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -67,26 +68,50 @@ def sample_identity(head: AnnyHead, settings: HeadSettings, random: np.random.Ge
     Phenotypes: mostly clearly female or male; ages as set; ancestry from pure to mixed. Local changes are normal
     around the mean, left and right alike up to ``settings.asymmetry``.
     """
-    identity = np.zeros(len(head.identity_names), dtype=np.float32)
-    identity[: len(PHENOTYPES)] = _phenotypes(settings, random)
-    sides: dict[str, float] = {}
-    for number, name in enumerate(head.identity_names[len(PHENOTYPES) :], start=len(PHENOTYPES)):
+    changes = _local_changes(head)
+    phenotypes = _phenotypes(settings, random)
+    # One value for both sides of a change that is there twice.
+    value = random.normal(size=len(changes.partner))[changes.partner]
+    present = random.random(len(value)) < ONE_SIDED_SHARE
+    difference = random.normal(size=len(value))
+    spread = np.where(changes.asymmetric, settings.asymmetry, settings.feature_spread)
+    amount = changes.calm * (spread * value + settings.asymmetry * changes.paired * difference)
+    amount += changes.shift + changes.weight_shift * (phenotypes[PHENOTYPES.index("weight")] - 0.5)
+    amount = np.where(changes.two_sided, amount, 1.5 * np.abs(amount) * present)
+    return np.concatenate([phenotypes, np.clip(amount, -1, 1)]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _LocalChanges:
+    """All (N,), in the order of the head's coefficients. partner: number of the change that shares its value.
+    paired: whether it is one of a left and a right one. asymmetric: an asymmetry by itself. calm: share of the usual
+    spread. shift, weight_shift: of the mean, and per unit of weight. two_sided: as the head says."""
+
+    partner: np.ndarray
+    paired: np.ndarray
+    asymmetric: np.ndarray
+    calm: np.ndarray
+    shift: np.ndarray
+    weight_shift: np.ndarray
+    two_sided: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def _local_changes(head: AnnyHead) -> _LocalChanges:
+    names = head.identity_names[len(PHENOTYPES) :]
+    shared = []
+    for name in names:
         folder, _, feature = name.partition("/")
-        shared = f"{folder}/{feature[2:]}" if feature[:2] in ("l-", "r-") else name
-        value = sides.setdefault(shared, float(random.normal()))
-        present = float(random.random()) < ONE_SIDED_SHARE
-        difference = float(random.normal())
-        spread = settings.feature_spread * _calm(name)
-        if folder == "asym":
-            spread = settings.asymmetry * _calm(name)
-        amount = spread * value + MEAN_SHIFT.get(shared, 0.0)
-        if shared != name:
-            amount += settings.asymmetry * _calm(name) * difference
-        amount += WEIGHT_SHIFT.get(shared, 0.0) * (float(identity[PHENOTYPES.index("weight")]) - 0.5)
-        if not head.two_sided[name]:
-            amount = abs(amount) * 1.5 if present else 0.0
-        identity[number] = np.clip(amount, -1, 1)
-    return identity
+        shared.append(f"{folder}/{feature[2:]}" if feature[:2] in ("l-", "r-") else name)
+    return _LocalChanges(
+        partner=np.array([shared.index(name) for name in shared]),
+        paired=np.array([both != name for both, name in zip(shared, names, strict=True)]),
+        asymmetric=np.array([name.startswith("asym/") for name in names]),
+        calm=np.array([_calm(name) for name in names]),
+        shift=np.array([MEAN_SHIFT.get(name, 0.0) for name in shared]),
+        weight_shift=np.array([WEIGHT_SHIFT.get(name, 0.0) for name in shared]),
+        two_sided=np.array([head.two_sided[name] for name in names]),
+    )
 
 
 def _phenotypes(settings: HeadSettings, random: np.random.Generator) -> np.ndarray:
@@ -105,7 +130,6 @@ def _phenotypes(settings: HeadSettings, random: np.random.Generator) -> np.ndarr
     return np.array([gender, age, *ancestry, muscle, weight])
 
 
-@cache
 def _calm(name: str) -> float:
     matching = [prefix for prefix in CALMED if name.startswith(prefix)]
     return CALMED[max(matching, key=len)] if matching else 1.0
