@@ -59,7 +59,8 @@ def sample_background(
     if kind != "plain" and blur * image.width > 0.3:
         image = image.filter(ImageFilter.GaussianBlur(blur * image.width))
     codes = np.asarray(image.resize((resolution, resolution), Image.Resampling.BILINEAR))
-    light = np.square(codes, dtype=np.float32)
+    light = codes.astype(np.float32)
+    light *= light
     light *= np.float32(backdrop.gain / 255**2)
     return light, kind
 

@@ -122,7 +122,7 @@ def apply_camera_effects(image: np.ndarray, effects: CameraEffects, random: np.r
     if effects.vignette:
         photo = Image.fromarray(_darken_corners(np.asarray(photo), effects.vignette))
     if effects.noise:
-        photo = Image.fromarray(_add_noise(np.asarray(photo), effects, random))
+        photo = Image.fromarray(_add_noise(photo, effects, random))
     photo = _develop(photo, effects)
     if effects.jpeg_quality:
         buffer = io.BytesIO()
@@ -179,9 +179,9 @@ def _darken_corners(image: np.ndarray, amount: float) -> np.ndarray:
     return darker.astype(np.uint8)
 
 
-def _add_noise(image: np.ndarray, effects: CameraEffects, random: np.random.Generator) -> np.ndarray:
+def _add_noise(photo: Image.Image, effects: CameraEffects, random: np.random.Generator) -> np.ndarray:
     """Noise whose variance grows with the light, as photons' does, on top of a constant part."""
-    height, width, _ = image.shape
+    width, height = photo.size
     field = _noise_field(effects.noise_grain)
     if max(height, width) > NOISE_SIZE:
         repeats = -(-max(height, width) // NOISE_SIZE)
@@ -192,11 +192,11 @@ def _add_noise(image: np.ndarray, effects: CameraEffects, random: np.random.Gene
     strength = effects.noise * np.sqrt(width / REFERENCE_RESOLUTION)
     grey = np.arange(256) / 255
     # In sRGB values photon noise is about the same everywhere but next to black, where the curve is steep.
-    table = np.rint(strength / NOISE_UNIT * 128 * np.sqrt(0.25 + 1.5 * grey * (1.25 - grey))).astype(np.int16)
-    noisy = table[image]
-    noisy *= field
+    table = np.rint(strength / NOISE_UNIT * 128 * np.sqrt(0.25 + 1.5 * grey * (1.25 - grey)))
+    factor = photo.point([int(value) for value in np.minimum(table, 255)] * 3)
+    noisy = np.multiply(np.asarray(factor), field, dtype=np.int16)
     noisy >>= 7
-    noisy += image
+    noisy += np.asarray(photo)
     return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 

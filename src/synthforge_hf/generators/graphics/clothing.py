@@ -174,8 +174,7 @@ class _Body:
         )
         cuts = slice(len(torso.rest), None)
         faces = np.concatenate([faces, strips]).astype(np.int32)
-        used, faces = np.unique(faces, return_inverse=True)
-        faces = faces.reshape(-1, 3).astype(np.int32)
+        used, faces = _used(faces, len(shell))
 
         def kept(values: np.ndarray) -> np.ndarray:
             return np.ascontiguousarray(np.concatenate([values, values[cuts]])[used])
@@ -197,8 +196,7 @@ class _Body:
     def arms(self) -> ShadedMesh:
         """The added lower ends of bare arms."""
         torso = self.torso
-        used, faces = np.unique(torso.faces[torso.arms], return_inverse=True)
-        faces = faces.reshape(-1, 3).astype(np.int32)
+        used, faces = _used(torso.faces[torso.arms], len(self.points))
         return ShadedMesh(
             self.points[used],
             faces,
@@ -211,6 +209,14 @@ class _Body:
 
     def front(self, places: np.ndarray, lift: np.ndarray | float) -> np.ndarray:
         return self.torso.front(self.points, self.normals, places, np.broadcast_to(lift, places.shape[:-1]))
+
+
+def _used(faces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of ``number`` points (F, 3) faces use, ascending, and the faces as (F, 3) int32 into these."""
+    seen = np.zeros(number, dtype=bool)
+    seen[faces.ravel()] = True
+    place = np.cumsum(seen, dtype=np.int32) - 1
+    return np.flatnonzero(seen), place[faces]
 
 
 def _neckline(rest: np.ndarray, outfit: Outfit) -> np.ndarray:

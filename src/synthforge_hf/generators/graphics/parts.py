@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthforge_hf.generators.base import LabelledMesh
-from synthforge_hf.rendering.shading import TWO_SIDED, ShadedMesh, merge
+from synthforge_hf.rendering.shading import TWO_SIDED, ShadedMesh
+
+TWO_SIDED_TABLE = np.isin(np.arange(256), TWO_SIDED)
+"""Whether a material is seen from both sides, by its number."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +31,29 @@ class Part:
 def labelled_mesh(parts: list[Part], label_texture: np.ndarray) -> LabelledMesh:
     """Put the labelled parts into one mesh. label_texture: (H, W) uint8 class ids."""
     labelled = [part for part in parts if part.label is not None]
-    mesh = merge([part.mesh for part in labelled])
-    two_sided = np.isin(mesh.materials, TWO_SIDED)
+    meshes = [part.mesh for part in labelled]
+    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
+    bounds = np.cumsum([0] + [len(mesh.faces) for mesh in meshes])
+    two_sided = TWO_SIDED_TABLE[np.concatenate([mesh.materials for mesh in meshes])]
     # The surfaces that are seen from the front only go first.
-    order = np.argsort(two_sided, kind="stable")
-
-    def per_triangle(values: list[np.ndarray]) -> np.ndarray:
-        return np.ascontiguousarray(np.concatenate(values)[order])
-
-    sizes = [len(part.mesh.faces) for part in labelled]
+    one_sided = np.flatnonzero(~two_sided)
+    order = np.concatenate([one_sided, np.flatnonzero(two_sided)])
+    classes = np.empty(bounds[-1], dtype=np.uint8)
+    see_through = np.empty(bounds[-1], dtype=bool)
+    corner_uv = np.zeros((bounds[-1], 3, 2), dtype=np.float32)
+    for part, start, stop in zip(labelled, bounds, bounds[1:], strict=False):
+        classes[start:stop] = part.label
+        see_through[start:stop] = part.see_through
+        if part.corner_uv is not None:
+            corner_uv[start:stop] = part.corner_uv
+    faces = np.concatenate([mesh.faces + np.int32(offset) for mesh, offset in zip(meshes, offsets, strict=False)])
     return LabelledMesh(
-        vertices=mesh.vertices,
-        faces=mesh.faces[order],
-        vertex_normals=mesh.normals,
-        triangle_classes=per_triangle(
-            [np.broadcast_to(np.asarray(p.label, np.uint8), n) for p, n in zip(labelled, sizes, strict=True)]
-        ),
-        corner_uv=per_triangle(
-            [
-                np.zeros((n, 3, 2), np.float32) if p.corner_uv is None else p.corner_uv
-                for p, n in zip(labelled, sizes, strict=True)
-            ]
-        ),
+        vertices=np.concatenate([mesh.vertices for mesh in meshes]),
+        faces=faces.take(order, axis=0),
+        vertex_normals=np.concatenate([mesh.normals for mesh in meshes]),
+        triangle_classes=classes[order],
+        corner_uv=corner_uv.reshape(-1, 6).take(order, axis=0).reshape(-1, 3, 2),
         label_texture=label_texture,
-        see_through=per_triangle([np.full(n, p.see_through) for p, n in zip(labelled, sizes, strict=True)]),
-        num_one_sided=int((~two_sided).sum()),
+        see_through=see_through[order],
+        num_one_sided=len(one_sided),
     )

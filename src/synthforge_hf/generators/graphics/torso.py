@@ -67,15 +67,14 @@ class Torso:
             arm = abs(centre[0]) > 0.3 * size + 0.02
             axis *= np.sign(axis[0] * centre[0]) if arm else -np.sign(axis[1])
             # Arms bend down from the shoulder, the trunk goes straight down; the last ring closes the end.
-            for step in range(1, RINGS + 1):
-                share = step / (RINGS - 1)
-                bend = 0.35 + 0.55 * share if arm else 1.0
-                way = (1 - bend) * axis + bend * np.array([0.0, -1.0, 0.0])
-                width = (1 - 0.25 * share) if arm else 1.0
-                if step == RINGS:
-                    share, width = 1.0, 0.01
-                    way = 0.2 * axis + 0.8 * np.array([0.0, -1.0, 0.0]) if arm else way
-                points.append(centre + spokes * width + way * share * size * (3.2 if arm else 2.2))
+            share = (np.arange(1, RINGS + 1) / (RINGS - 1))[:, None]
+            share[-1] = 1.0
+            bend = 0.35 + 0.55 * share if arm else np.ones((RINGS, 1))
+            width = 1 - 0.25 * share if arm else np.ones((RINGS, 1))
+            bend[-1], width[-1] = 0.8 if arm else 1.0, 0.01
+            way = (1 - bend) * axis + bend * np.array([0.0, -1.0, 0.0])
+            middle = centre + way * share * size * (3.2 if arm else 2.2)
+            points.append((middle[:, None] + spokes * width[:, None]).reshape(-1, 3))
         return np.concatenate(points).astype(np.float32)
 
     def _from_the_front(self) -> tuple[np.ndarray, np.ndarray]:
