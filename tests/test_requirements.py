@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 SOURCE = Path(__file__).parents[1] / "src" / "synthforge_hf"
 USED_BY_OTHERS = {"tensorboard"}  # accelerate's tracker imports it when training logs
-OPTIONAL = {"pytorch3d"}  # imported only where the extra is installed
+OPTIONAL = {"pytorch3d", "ray"}  # imported only where the extra is installed
 
 
 def imported_packages() -> set[str]:
