@@ -91,7 +91,7 @@ def test_each_kind_of_light_is_what_it_says(kind: str) -> None:
         elif kind == "back":
             assert abs(azimuth) > 115
         elif kind == "dark":
-            assert stops < -0.7
+            assert stops < -0.4
 
 
 def test_a_flash_follows_the_camera() -> None:

@@ -8,8 +8,8 @@ Imported on first use only, because importing Warp takes a third of a second.
 
 import warp as wp
 
-from synthforge_hf.rendering.rasterize_kernels import EMPTY, NEAREST, SUBPIXELS, corner_weights
 from synthforge_hf.rendering.material_kernels import COLOURED, EYE, HAIR, LENS, Light, Paint, Surface, shade_point
+from synthforge_hf.rendering.rasterize_kernels import EMPTY, NEAREST, SUBPIXELS, corner_weights
 
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
 
