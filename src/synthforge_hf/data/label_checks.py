@@ -6,7 +6,7 @@ import numpy as np
 
 from synthforge_hf.data.schema import DEPTH_UNIT, NUM_LANDMARKS, Sample
 from synthforge_hf.rendering.camera import project
-from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
+from synthforge_hf.segmentation_classes import CLASS_ID, SEGMENTATION_CLASSES
 
 LANDMARK_TOLERANCE_PX = 0.01
 DEPTH_TOLERANCE_M = 0.003 + DEPTH_UNIT
@@ -62,7 +62,8 @@ def check_images(sample: Sample, resolution: int) -> list[str]:
         problems.append("image is of one colour")
     if sample.segmentation.max() >= len(SEGMENTATION_CLASSES):
         problems.append(f"segmentation holds the class {sample.segmentation.max()}, which there is not")
-    elif ((sample.segmentation > 0) & ~surface).any():
+    # Clear glasses are looked through by depth, also where nothing is behind them.
+    elif ((sample.segmentation > 0) & (sample.segmentation != CLASS_ID["eye_g"]) & ~surface).any():
         problems.append("segmentation has classes where depth shows no surface")
     if sample.normals is not None and (sample.normals.any(axis=-1) != surface).any():
         problems.append("normals and depth do not cover the same pixels")
