@@ -59,7 +59,7 @@ class GivenInputs:
     def __init__(self, inputs: dict[str, Tensor]) -> None:
         self.given = inputs
 
-    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
         return self.given
 
     def validate(self, model: Any) -> dict[str, float]:
@@ -109,7 +109,7 @@ def main() -> None:
     processor = SynthForgeImageProcessor.for_model(config)
     task = BackboneTask(config, processor, settings, cut, windows, accelerator)
     loader = DataLoader(windows, batch_size=arguments.batch_size, drop_last=True)
-    inputs = task.inputs(next(iter(loader)), torch.Generator().manual_seed(0))
+    inputs = task.inputs(next(iter(loader)), torch.Generator().manual_seed(0), fraction=0.0)
     models = [SynthForgeModel(config).to(memory_format=torch.channels_last) for _ in "ab"]  # type: ignore[call-arg]
     bare = bare_step(models[0].to(accelerator.device).train(), settings, precision, accelerator.device)
 

@@ -9,16 +9,16 @@ from PIL import Image
 
 from synthforge_hf.annotation.face_box import face_box
 from synthforge_hf.evaluation.analyser import FaceAnalyser
-from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.testing import small_unet
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved model with random weights."""
     torch.manual_seed(0)
-    config = SynthForgeConfig.mini(
+    config = small_unet(
         encoder_widths=(8, 8, 8), feature_channels=8, segmentation_widths=(8,), depth_widths=(8,), landmark_channels=8
     )
     folder = tmp_path_factory.mktemp("untrained")

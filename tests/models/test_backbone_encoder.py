@@ -8,6 +8,7 @@ import synthforge_hf.models.registration as registration
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.testing import small_unet
 
 BACKBONES = {
     "convnext": {"hidden_sizes": [8, 16, 16, 24], "depths": [1, 1, 1, 1]},
@@ -34,7 +35,7 @@ def config(kind: str, **changes: object) -> SynthForgeConfig:
         "heatmap_size": 16,
         "equivariance_weight": 1.0,
     }
-    return SynthForgeConfig.mini(**(sizes | {"backbone_config": BACKBONES[kind] | {"model_type": kind}} | changes))
+    return small_unet(**(sizes | {"backbone_config": BACKBONES[kind] | {"model_type": kind}} | changes))
 
 
 @pytest.mark.parametrize("kind", list(BACKBONES))

@@ -14,6 +14,7 @@ from synthforge_hf.models.synthforge.image_processing_synthforge import SynthFor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.synthforge.pipeline_face_analysis import average, mirror
 from synthforge_hf.segmentation_classes import mirrored_pairs
+from synthforge_hf.testing import small_unet
 
 ALL = ("landmarks", "segmentation", "depth")
 
@@ -21,7 +22,7 @@ ALL = ("landmarks", "segmentation", "depth")
 @pytest.fixture(scope="module")
 def backbone() -> SynthForgeModel:
     torch.manual_seed(0)
-    config = SynthForgeConfig.mini(
+    config = small_unet(
         image_size=64, encoder_widths=(8, 8, 8), feature_channels=8, heatmap_size=16, landmark_channels=8,
         segmentation_widths=(8,), depth_widths=(8,), hourglass_levels=2,
     )  # fmt: skip

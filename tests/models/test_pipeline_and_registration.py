@@ -10,10 +10,10 @@ from PIL import Image
 
 from synthforge_hf.errors import SynthForgeError
 from synthforge_hf.models.registration import register_when_imported
-from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.synthforge.pipeline_face_analysis import mirror
+from synthforge_hf.testing import small_unet
 
 BOX = [30.0, 20.0, 90.0, 85.0]
 
@@ -22,7 +22,7 @@ BOX = [30.0, 20.0, 90.0, 85.0]
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
     torch.manual_seed(0)
-    config = SynthForgeConfig.mini(
+    config = small_unet(
         image_size=64,
         encoder_widths=(8, 16),
         feature_channels=8,

@@ -9,6 +9,7 @@ from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
+from synthforge_hf.testing import small_unet
 
 
 def small_config(**changes: object) -> SynthForgeConfig:
@@ -22,7 +23,7 @@ def small_config(**changes: object) -> SynthForgeConfig:
         "hourglass_levels": 2,
         "heatmap_size": 16,
     }
-    return SynthForgeConfig.mini(**(values | changes))
+    return small_unet(**(values | changes))
 
 
 def labels(batch: int, points: int = 68) -> dict[str, torch.Tensor]:
@@ -60,7 +61,8 @@ def test_mini_is_small_and_answers_on_its_grids() -> None:
     with torch.no_grad():
         output = model(torch.rand(2, 3, 128, 128))
     assert output.segmentation_logits.shape == (2, 19, 64, 64)
-    assert output.depth.shape == (2, 1, 64, 64)
+    assert output.features.shape == (2, 48, 32, 32)
+    assert output.depth.shape == (2, 1, 32, 32)
     assert output.landmark_heatmaps.shape == (2, 68, 32, 32)
     assert torch.allclose(output.landmark_heatmaps.sum(dim=(2, 3)), torch.ones(2, 68), atol=1e-4)
     assert output.loss is None
@@ -88,7 +90,7 @@ def test_saved_and_loaded_by_the_auto_class_it_answers_the_same(tmp_path: Path) 
 def test_classes_are_celebamask_hqs_unless_given() -> None:
     assert SynthForgeConfig.mini().id2label == dict(enumerate(SEGMENTATION_CLASSES))
     assert SynthForgeConfig.mini(num_labels=3).num_labels == 3
-    config = SynthForgeConfig.mini(id2label={0: "background", 1: "face"})
+    config = small_unet(id2label={0: "background", 1: "face"})
     assert SynthForgeModel(config).segmentation_head.exit.out_channels == 2
 
 
@@ -190,7 +192,7 @@ def test_mixed_precision_leaves_coordinates_exact() -> None:
     [
         ({"image_size": 66}, "image_size"),
         ({"heatmap_size": 24}, "heatmap_size"),
-        ({"heatmap_size": 32}, "heatmap_size"),
+        ({"heatmap_size": 64}, "heatmap_size"),
         ({"stem_stride": 3}, "stem_stride"),
         ({"encoder_widths": ()}, "encoder_widths"),
         ({"landmark_channels": 30}, "landmark_channels"),
@@ -201,6 +203,16 @@ def test_sizes_that_do_not_fit_together_are_refused(changes: dict, message: str)
         small_config(hourglass_levels=4 if changes.get("heatmap_size") == 24 else 2, **changes)
 
 
-def test_an_input_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="pixel_values"):
-        SynthForgeModel(small_config())(torch.rand(1, 3, 32, 32))
+def test_inputs_of_a_size_without_whole_cells_are_refused() -> None:
+    model = SynthForgeModel(small_config())
+    for shape in ((1, 3, 62, 62), (1, 3, 64, 32)):
+        with pytest.raises(ValueError, match="pixel_values"):
+            model(torch.rand(shape))
+
+
+def test_larger_inputs_give_larger_grids() -> None:
+    model = SynthForgeModel(SynthForgeConfig.mini()).eval()
+    with torch.no_grad():
+        output = model(torch.rand(1, 3, 192, 192))
+    assert output.landmark_heatmaps.shape == (1, 68, 48, 48)
+    assert output.segmentation_logits.shape == (1, 19, 96, 96)

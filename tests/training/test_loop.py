@@ -40,7 +40,7 @@ class LineTask:
     def __init__(self, noise: float = 0.0, stop_at: int | None = None) -> None:
         self.noise, self.stop_at, self.batches = noise, stop_at, 0
 
-    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
         if self.batches == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
         self.batches += 1

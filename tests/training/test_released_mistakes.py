@@ -8,12 +8,12 @@ from test_loop import LineTask, make_loop, weights
 from torch import nn
 from torchmetrics.functional.classification import multiclass_stat_scores
 
-from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.heatmaps import Heatmaps, gaussian_marginals
 from synthforge_hf.models.synthforge.losses import heatmap_loss
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.synthforge.supervision import equivariance_loss, move_maps
 from synthforge_hf.segmentation_classes import LAPA_CLASSES
+from synthforge_hf.testing import small_unet
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.validation import mean_f1
 
@@ -59,7 +59,7 @@ def test_heatmaps_are_compared_with_the_labels() -> None:
 
 
 def test_equivariance_is_of_features_and_trains_the_encoder_alone() -> None:
-    config = SynthForgeConfig.mini(
+    config = small_unet(
         image_size=64,
         encoder_widths=(8, 16),
         feature_channels=8,

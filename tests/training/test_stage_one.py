@@ -18,13 +18,14 @@ from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.testing import SMALL_UNET
 from synthforge_hf.training.settings import TrainingSettings, read_settings
 from synthforge_hf.training.stage_one import freeze_idle_parameters, load_splits, optimizer_for, train_backbone
 from synthforge_hf.training.validation import mean_f1, normalised_mean_errors
 from synthforge_hf.training.window_cache import CachedWindows
 from synthforge_hf.training.windows import FaceWindows, WindowSettings, cut_window
 
-TINY = {
+TINY = SMALL_UNET | {
     "image_size": 64,
     "encoder_widths": [8, 16],
     "feature_channels": 8,

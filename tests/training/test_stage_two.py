@@ -18,9 +18,9 @@ from transformers import AutoModel
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
 from synthforge_hf.models.label_finetuning.modeling_label_finetuning import SynthForgeForLabelFinetuning
-from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.testing import small_unet
 from synthforge_hf.training.augmentation import AugmentationSettings, CropMaker
 from synthforge_hf.training.finetuning_settings import FinetuningSettings
 from synthforge_hf.training.label_discovery import (
@@ -37,7 +37,7 @@ from synthforge_hf.training.stage_two import finetune_labels, read_finetuning_se
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved backbone with random weights."""
     torch.manual_seed(0)
-    config = SynthForgeConfig.mini(
+    config = small_unet(
         image_size=64, encoder_widths=(8, 8, 8), feature_channels=8, heatmap_size=16, landmark_channels=8,
         segmentation_widths=(8,), depth_widths=(8,), hourglass_levels=2,
     )  # fmt: skip

@@ -15,8 +15,8 @@ from accelerate import Accelerator, DataLoaderConfiguration
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.testing import small_unet
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop
 from synthforge_hf.training.settings import TrainingSettings
@@ -39,7 +39,7 @@ class StillNorms(SynthForgeModel):
 class GivenBatches:
     """A task whose inputs are the batches."""
 
-    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
         return batch
 
     def validate(self, model: Any) -> dict[str, float]:
@@ -87,7 +87,7 @@ def main(folder: str, batch_size: int, accumulate: int) -> None:
         dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=0),
     )
     torch.manual_seed(0)
-    config = SynthForgeConfig.mini(
+    config = small_unet(
         image_size=64,
         encoder_widths=(8, 16),
         feature_channels=8,

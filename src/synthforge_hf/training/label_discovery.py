@@ -62,7 +62,7 @@ def crop_maker(
     return CropMaker(
         augmentation,
         config.image_size,
-        config.grid_size,
+        config.segmentation_size,
         MARGIN,
         processor.image_mean,
         processor.image_std,
@@ -155,7 +155,12 @@ def ridge_regression(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
 def _nominal_crops(backbone: SynthForgeModel, processor: SynthForgeImageProcessor) -> CropMaker:
     config = backbone.config
     return CropMaker(
-        AugmentationSettings(), config.image_size, config.grid_size, MARGIN, processor.image_mean, processor.image_std
+        AugmentationSettings(),
+        config.image_size,
+        config.segmentation_size,
+        MARGIN,
+        processor.image_mean,
+        processor.image_std,
     )
 
 

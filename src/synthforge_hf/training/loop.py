@@ -39,9 +39,9 @@ BEST_BY = ("nme_interocular", "nme_crop", "mean_f1", "depth_abs_rel")
 class Task(Protocol):
     """What a stage adds to the loop."""
 
-    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
         """Turn a batch of the data loader into keyword arguments of the model; draw randomness only from
-        ``generator``."""
+        ``generator``. fraction: of the run that is over."""
         ...
 
     def validate(self, model: Any) -> dict[str, float]:
@@ -215,19 +215,19 @@ class TrainingLoop:
         """Turn batches into inputs of the model; with data workers in threads, ahead of the model."""
         name, first = f"training/process {self.accelerator.process_index}", self.progress.batch
 
-        def prepare(number: int, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        def prepare(number: int, batch: dict[str, Tensor], fraction: float) -> dict[str, Tensor]:
             seed = int(random_stream(self.settings.seed, number, name).integers(2**63))
-            return self.task.inputs(batch, torch.Generator().manual_seed(seed))
+            return self.task.inputs(batch, torch.Generator().manual_seed(seed), fraction)
 
         ahead = self.settings.data_workers
         if ahead == 0:
             for number, batch in enumerate(loader, first):
-                yield prepare(number, batch)
+                yield prepare(number, batch, self.fraction)
             return
         with ThreadPoolExecutor(ahead) as threads:
             waiting: deque[Future[dict[str, Tensor]]] = deque()
             for number, batch in enumerate(loader, first):
-                waiting.append(threads.submit(prepare, number, batch))
+                waiting.append(threads.submit(prepare, number, batch, self.fraction))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:

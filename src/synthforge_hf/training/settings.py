@@ -19,10 +19,14 @@ class TrainingSettings:
     preset, model: "paper" or "mini", and what to change in that ``SynthForgeConfig``. encoder: folder or Hub repository
     of a pretrained transformers backbone that takes the UNet's place; its weights are trained on at
     ``encoder_learning_rate``. crop_scale: see ``square_crop``.
+    initial: an earlier model (an embedded checkpoint, folder or Hub repository) whose weights training begins with; the
+    model must be the same but for ``image_size`` and the grids that follow from it.
     epochs, max_minutes: the run ends with whichever comes first; the learning rate's cosine reaches its end then. Time
     spent before an
         interruption counts, time spent on preparing data does not.
     batch_size: per process. accumulate: batches per optimizer step; a group of them may span two epochs.
+    small_image_size, small_share: in this first part of the run crops are cut at this side, below the model's, which is
+        faster (progressive resizing, as of EfficientNetV2); 0 = off.
     learning_rate, encoder_learning_rate: of the heads and of the feature encoder. final_learning_rate: where both
     cosines end. warmup: share of the run in which the rates rise from 0. weight_decay: not on biases and norms.
     gradient_clip: largest gradient norm, 0 = off. ema_decay: of the averaged weights that are saved in the end, 0 =
@@ -40,6 +44,7 @@ class TrainingSettings:
     preset: Literal["paper", "mini"] = "paper"
     model: dict[str, Any] = field(default_factory=dict)
     encoder: str | None = None
+    initial: str | None = None
     crop_scale: float = 1.35
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     seed: int = 0
@@ -47,6 +52,8 @@ class TrainingSettings:
     max_minutes: float | None = None
     batch_size: int = 16
     accumulate: int = 16
+    small_image_size: int = 0
+    small_share: float = 0.5
     learning_rate: float = 1e-4
     encoder_learning_rate: float = 1e-5
     final_learning_rate: float = 1e-5
@@ -75,10 +82,17 @@ class TrainingSettings:
             raise UsageError("shuffle_buffer and samples_per_epoch must be positive, data_workers not negative")
         if self.encoder is not None and "backbone_config" in self.model:
             raise UsageError("encoder and model.backbone_config both name the backbone: keep one of them")
+        if self.encoder is not None and self.initial is not None:
+            raise UsageError("encoder and initial both give first weights: keep one of them")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise UsageError(f"max_minutes must be positive, got {self.max_minutes}")
         if not 0 <= self.warmup < 1 or not 0 <= self.ema_decay < 1:
             raise UsageError(f"warmup and ema_decay must be in [0, 1), got {self.warmup} and {self.ema_decay}")
+        if self.small_image_size < 0 or not 0 <= self.small_share < 1:
+            raise UsageError(
+                "small_image_size must not be negative and small_share in [0, 1), got "
+                f"{self.small_image_size} and {self.small_share}"
+            )
         if self.crop_scale < 1:
             raise UsageError(f"crop_scale must be at least 1 (the face box itself), got {self.crop_scale}")
 

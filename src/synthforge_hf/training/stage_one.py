@@ -10,9 +10,11 @@ import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from synthforge_hf.checkpoints import resolve_model
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.models.synthforge.backbone_encoder import BackboneEncoder
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
@@ -53,8 +55,15 @@ def train_backbone(
     )
 
     torch.manual_seed(settings.seed)
-    config = settings.model_config(**found_in(source.examples))
+    earlier = load_initial(settings.initial) if settings.initial is not None else None
+    found = found_in(source.examples)
+    if earlier is not None:
+        # Its depth output means metres in these terms.
+        found |= {name: getattr(earlier.config, name) for name in ("depth_mean", "depth_scale", "depth_focal")}
+    config = settings.model_config(**found)
     model = SynthForgeModel(config)
+    if earlier is not None:
+        take_weights(model, earlier, settings.initial)
     if settings.encoder is not None:
         load_encoder(model, settings.encoder)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
@@ -162,18 +171,30 @@ class BackboneTask:
             settings.batch_size,
         )
         self.equivariance = config.equivariance_weight > 0
-        self.crops = CropMaker(
-            settings.augmentation,
-            config.image_size,
-            config.grid_size,
-            window_settings.margin,
-            processor.image_mean,
-            processor.image_std,
-            canonical_depth=config.depth_focal is not None,
-        )
 
-    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        inputs = self.crops.augmented(batch, generator)
+        def crops(image_size: int) -> CropMaker:
+            return CropMaker(
+                settings.augmentation,
+                image_size,
+                config.segmentation_size * image_size // config.image_size,
+                window_settings.margin,
+                processor.image_mean,
+                processor.image_std,
+                canonical_depth=config.depth_focal is not None,
+            )
+
+        self.crops = crops(config.image_size)
+        self.small_share, small = settings.small_share, settings.small_image_size
+        if small and (small > config.image_size or small % config.coarsest_stride):
+            raise UsageError(
+                f"small_image_size must be a multiple of {config.coarsest_stride} up to the model's image_size "
+                f"{config.image_size}, got {small}"
+            )
+        self.small_crops = crops(small) if small else None
+
+    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
+        small = self.small_crops if fraction < self.small_share else None
+        inputs = (small or self.crops).augmented(batch, generator)
         if self.equivariance:
             inputs["affine"] = random_affines(len(inputs["pixel_values"]), generator)
         return inputs
@@ -241,6 +262,23 @@ def found_in(windows: Any) -> dict[str, Any]:
             found["depth_mean"] = round(float(np.median(metres)), 3)
             found["depth_scale"] = round(max(float(np.abs(metres - np.median(metres)).mean()), 0.01), 3)
     return found
+
+
+def load_initial(name: str) -> SynthForgeModel:
+    """Return an earlier Stage I model. Raises UsageError when there is none of this name."""
+    folder = resolve_model(name)
+    try:
+        return SynthForgeModel.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UsageError(f"initial: {' '.join(str(error).split())[:200]}") from error
+
+
+def take_weights(model: SynthForgeModel, earlier: SynthForgeModel, name: str | None) -> None:
+    """Give ``model`` the weights of ``earlier``. Raises UsageError when they do not fit."""
+    try:
+        model.load_state_dict(earlier.state_dict())
+    except RuntimeError as error:
+        raise UsageError(f"initial: {name} is another model: {' '.join(str(error).split())[:200]}") from error
 
 
 def load_encoder(model: SynthForgeModel, name: str) -> None:

@@ -139,7 +139,7 @@ class LabelTask:
     def __init__(self, crops: CropMaker, validation: Any, accelerator: Accelerator, batch_size: int) -> None:
         self.crops, self.validation, self.accelerator, self.batch_size = crops, validation, accelerator, batch_size
 
-    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
         return self.crops.augmented(batch, generator)
 
     def validate(self, model: Any) -> dict[str, float]:

@@ -8,6 +8,7 @@ from torchmetrics.functional.classification import multiclass_stat_scores
 
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.models.synthforge.supervision import resize_labels
 from synthforge_hf.training.augmentation import CropMaker
 
 OUTER_EYE_CORNERS = (36, 45)
@@ -40,11 +41,10 @@ def validate(
             landmark_sums += torch.stack([errors.sum(), errors.new_tensor(len(errors))]).double()
         if "segmentation" in labels:
             predicted = output.segmentation_logits.argmax(dim=1)
-            scores += multiclass_stat_scores(
-                predicted, labels["segmentation"], classes, average="none", ignore_index=IGNORED_CLASS
-            )
+            target = resize_labels(labels["segmentation"].unsqueeze(1), predicted.shape[-2:]).squeeze(1)
+            scores += multiclass_stat_scores(predicted, target, classes, average="none", ignore_index=IGNORED_CLASS)
         if "depth" in labels:
-            target = labels["depth"].unsqueeze(1)
+            target = resize_labels(labels["depth"].unsqueeze(1), output.depth.shape[-2:])
             known = target > 0
             relative = ((output.depth - target).abs() / target)[known]
             depth_sums += torch.stack([relative.sum(), relative.new_tensor(relative.numel())]).double()

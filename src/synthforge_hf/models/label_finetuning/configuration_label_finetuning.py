@@ -75,7 +75,8 @@ class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
         if not self.tasks or len(set(self.tasks)) < len(self.tasks) or set(self.tasks) - set(TASKS):
             raise UsageError(f"tasks must be one or more of {', '.join(TASKS)}, each once, got {self.tasks}")
         for name in ("num_landmarks", "landmark_channels", "hourglass_stacks", "hourglass_levels"):
-            setattr(self, name, getattr(self, name) or getattr(backbone, name))
+            # A backbone may do without hourglasses, label networks have at least one.
+            setattr(self, name, getattr(self, name) or getattr(backbone, name) or 1)
         for name in ("segmentation_widths", "depth_widths"):
             setattr(self, name, tuple(getattr(self, name) or backbone.encoder_widths))
         if "depth" not in self.tasks or self.depth_mean is None or self.depth_scale is None:
@@ -94,9 +95,9 @@ class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
         return self.backbone.image_size
 
     @property
-    def grid_size(self) -> int:
-        """Side of the square grid of segmentation logits and depth."""
-        return self.backbone.grid_size
+    def segmentation_size(self) -> int:
+        """Side of the square grid of segmentation logits."""
+        return self.backbone.segmentation_size
 
     def _check(self) -> None:
         points, known = self.num_landmarks, self.backbone.num_landmarks

@@ -258,8 +258,12 @@ def moved(maps: Tensor, displacements: Tensor) -> Tensor:
 
 
 def _beside(prediction: Tensor, features: Tensor | None) -> Tensor:
-    """The input of a label network: (B, C, H, W), with features (B, C + F, H, W)."""
-    return prediction if features is None else torch.cat([prediction.to(features.dtype), features], dim=1)
+    """The input of a label network: (B, C, H, W), with features of any grid (B, C + F, H, W)."""
+    if features is None:
+        return prediction
+    if features.shape[-2:] != prediction.shape[-2:]:
+        features = functional.interpolate(features, size=prediction.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat([prediction.to(features.dtype), features], dim=1)
 
 
 AutoModel.register(SynthForgeForLabelFinetuningConfig, SynthForgeForLabelFinetuning, exist_ok=True)

@@ -16,10 +16,16 @@ class SynthForgeConfig(PreTrainedConfig):
 
     image_size (`int`, defaults to 256):
         Side of the square input crop, pixels.
+    encoder_type (`"unet" | "residual"`, defaults to `"unet"`):
+        The paper's UNet, or residual bottlenecks with a feature pyramid, several times faster on CPU.
     stem_stride (`int`, defaults to 1):
-        2 halves the grid on which the encoder works (and with it the grid of features, segmentation and depth).
+        Side of the input over that of the grid of features: 1 or 2 for the UNet, whose finest level it sets, 4 for the
+        residual encoder, any of these for a transformers backbone.
     encoder_widths (`tuple[int, ...]`):
-        Channels of the feature encoder UNet at each level, from full resolution down.
+        Channels of the feature encoder: of the UNet at each level, from its finest grid down; of the residual encoder
+        at strides 2, 4, 8, ...
+    encoder_depths (`tuple[int, ...]`, defaults to `()`):
+        Bottlenecks of the residual encoder at strides 4, 8, ...
     backbone_config (`PreTrainedConfig` or `dict`, *optional*):
         A transformers backbone that takes the UNet's place as feature encoder, with a small decoder up to the feature
         grid; ``{"model_type": "convnext"}`` and so on. Unless it names its ``out_features`` or ``out_indices``, all
@@ -27,10 +33,13 @@ class SynthForgeConfig(PreTrainedConfig):
     feature_channels (`int`, defaults to 64):
         Channels of the feature map that all heads read.
     segmentation_widths, depth_widths (`tuple[int, ...]`):
-        Channels of the head UNets at each level. One level makes a plain double convolution.
+        Channels of the head UNets at each level. One level makes a plain double convolution, none a 1x1 convolution.
+    segmentation_upsampling (`int`, defaults to 1):
+        Side of the segmentation logits over that of the features; their last layer makes the finer cells.
     landmark_stem_kernel (`int`, defaults to 7), landmark_channels (`int`, defaults to 64), hourglass_stacks (`int`,
     defaults to 2), hourglass_levels (`int`, defaults to 4), heatmap_size (`int`, defaults to 64):
-        The landmark head: one stride-2 convolution, pooling down to ``heatmap_size``, then stacked hourglasses.
+        The landmark head: one convolution, of stride 2 where ``heatmap_size`` is below the feature grid, pooling down
+        to ``heatmap_size``, then stacked hourglasses. Without a stack the heatmaps are read from the convolution.
     num_landmarks (`int`, defaults to 68):
         Number of landmarks.
     id2label (`dict[int, str]`), num_labels (`int`):
@@ -57,11 +66,14 @@ class SynthForgeConfig(PreTrainedConfig):
 
     image_size: int = 256
     num_channels: int = 3
+    encoder_type: Literal["unet", "residual"] = "unet"
     stem_stride: int = 1
     encoder_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
+    encoder_depths: list[int] | tuple[int, ...] = ()
     backbone_config: dict | PreTrainedConfig | None = None
     feature_channels: int = 64
     segmentation_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
+    segmentation_upsampling: int = 1
     depth_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
     landmark_stem_kernel: int = 7
     landmark_channels: int = 64
@@ -88,39 +100,68 @@ class SynthForgeConfig(PreTrainedConfig):
         if self.backbone_config is not None:
             self.backbone_config = read_backbone_config(self.backbone_config)
         super().__post_init__(**kwargs)
-        for name in ("encoder_widths", "segmentation_widths", "depth_widths"):
+        for name in ("encoder_widths", "encoder_depths", "segmentation_widths", "depth_widths"):
             widths = tuple(getattr(self, name))
             setattr(self, name, widths)
-            if not widths or min(widths) < 1:
-                raise UsageError(f"{name} must hold at least one positive number of channels, got {widths}")
+            if any(width < 1 for width in widths):
+                raise UsageError(f"{name} must hold positive numbers, got {widths}")
+        self._check_encoder()
         self._check_grids()
 
     @property
     def grid_size(self) -> int:
-        """Side of the square grid of features, segmentation logits and depth."""
+        """Side of the square grid of features and depth."""
         return self.image_size // self.stem_stride
 
-    def _check_grids(self) -> None:
-        if self.stem_stride not in (1, 2):
-            raise UsageError(f"stem_stride must be 1 or 2, got {self.stem_stride}")
-        unets = [self.segmentation_widths, self.depth_widths]
-        if self.backbone_config is None:
-            unets.append(self.encoder_widths)
-        deepest = max(len(widths) for widths in unets) - 1
-        if self.image_size % (self.stem_stride * 2**deepest):
+    @property
+    def segmentation_size(self) -> int:
+        """Side of the square grid of segmentation logits."""
+        return self.grid_size * self.segmentation_upsampling
+
+    @property
+    def coarsest_stride(self) -> int:
+        """Of what the sides of inputs must be multiples: pixels per cell of the coarsest grid of encoder or heads."""
+        heads = max(len(self.segmentation_widths), len(self.depth_widths), 1) - 1
+        levels = 0 if self.backbone_config is not None else len(self.encoder_widths) - 1
+        if self.encoder_type == "residual" and self.backbone_config is None:
+            return max(2 ** (levels + 1), self.stem_stride * 2**heads)
+        return int(self.stem_stride * 2 ** max(levels, heads))
+
+    def _check_encoder(self) -> None:
+        kind = "backbone" if self.backbone_config is not None else self.encoder_type
+        strides = STRIDES[kind]
+        if self.stem_stride not in strides:
+            allowed = " or ".join(map(str, strides))
+            raise UsageError(f"stem_stride must be {allowed} for this encoder ({kind}), got {self.stem_stride}")
+        residual = kind == "residual"
+        if residual and (len(self.encoder_depths) != len(self.encoder_widths) - 1 or len(self.encoder_widths) < 2):
             raise UsageError(
-                f"image_size {self.image_size} must be a multiple of {self.stem_stride * 2**deepest}: "
-                f"stem_stride {self.stem_stride} and {deepest} halvings in the deepest UNet"
+                "the residual encoder needs one depth fewer than widths (its stem has none), got widths "
+                f"{self.encoder_widths} and depths {self.encoder_depths}"
             )
-        if self.heatmap_size % 2**self.hourglass_levels:
+        if not self.encoder_widths:
+            raise UsageError(f"encoder_widths must hold at least one number of channels, got {self.encoder_widths}")
+        if self.segmentation_upsampling < 1 or self.hourglass_stacks < 0:
+            raise UsageError(
+                "segmentation_upsampling must be positive and hourglass_stacks not negative, "
+                f"got {self.segmentation_upsampling} and {self.hourglass_stacks}"
+            )
+
+    def _check_grids(self) -> None:
+        if self.image_size % self.coarsest_stride:
+            raise UsageError(
+                f"image_size {self.image_size} must be a multiple of {self.coarsest_stride}, the pixels per cell of "
+                "the coarsest grid in encoder and heads"
+            )
+        if self.hourglass_stacks and self.heatmap_size % 2**self.hourglass_levels:
             raise UsageError(
                 f"heatmap_size {self.heatmap_size} must be a multiple of {2**self.hourglass_levels} "
                 f"({self.hourglass_levels} hourglass levels)"
             )
         reduction, rest = divmod(self.grid_size, self.heatmap_size)
-        if rest or reduction < 2 or reduction & (reduction - 1):
+        if rest or reduction < 1 or reduction & (reduction - 1):
             raise UsageError(
-                f"heatmap_size {self.heatmap_size} must be the feature grid's {self.grid_size} divided by 2, 4, 8, ..."
+                f"heatmap_size {self.heatmap_size} must be the feature grid's {self.grid_size} divided by 1, 2, 4, ..."
             )
         if self.landmark_channels % 4 or self.landmark_stem_kernel % 2 == 0:
             raise UsageError(
@@ -133,6 +174,9 @@ class SynthForgeConfig(PreTrainedConfig):
         """A model that trains on two CPU cores: 128-pixel input, 64x64 segmentation and depth grid, 32x32 heatmaps."""
         return cls(**(MINI | overrides))
 
+
+STRIDES = {"unet": (1, 2), "residual": (4,), "backbone": (1, 2, 4)}
+"""Pixels per cell of the feature grid that each kind of encoder can make."""
 
 MOST_STAGES = 5
 """Hierarchical backbones have no more; of the many equal layers of plain transformers four are taken."""
@@ -164,15 +208,17 @@ def read_backbone_config(given: dict[str, Any] | PreTrainedConfig) -> PreTrained
 
 MINI: dict[str, Any] = {
     "image_size": 128,
-    "stem_stride": 2,
-    "encoder_widths": (16, 32, 64, 128, 128),
-    "feature_channels": 32,
+    "encoder_type": "residual",
+    "stem_stride": 4,
+    "encoder_widths": (16, 48, 128, 192, 384),
+    "encoder_depths": (1, 2, 3, 2),
+    "feature_channels": 48,
     "segmentation_widths": (32,),
-    "depth_widths": (8,),
+    "segmentation_upsampling": 2,
+    "depth_widths": (),
     "landmark_stem_kernel": 3,
-    "landmark_channels": 64,
-    "hourglass_stacks": 2,
-    "hourglass_levels": 4,
+    "landmark_channels": 48,
+    "hourglass_stacks": 0,
     "heatmap_size": 32,
     "landmark_loss": "l1",
     "landmark_weight": 10.0,

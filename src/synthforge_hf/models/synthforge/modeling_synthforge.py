@@ -1,5 +1,6 @@
 """The multi-task model of the paper's Stage I: one feature encoder, three heads."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from synthforge_hf.models.synthforge.backbone_encoder import BackboneEncoder
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.heatmaps import Heatmaps
 from synthforge_hf.models.synthforge.layers import ConvNormAct, Hourglass, UNet
+from synthforge_hf.models.synthforge.residual_encoder import ResidualEncoder
 from synthforge_hf.models.synthforge.supervision import (
     Labels,
     equivariance_loss,
@@ -25,13 +27,14 @@ from synthforge_hf.models.synthforge.supervision import (
 
 @dataclass
 class SynthForgeOutput(ModelOutput):
-    """What the model returns; H' = W' = ``config.grid_size``, h = w = ``config.heatmap_size``, P landmarks, C classes.
+    """What the model returns; H' = W' = ``config.grid_size``, S' = ``config.segmentation_size``, h = w =
+    ``config.heatmap_size``, P landmarks, C classes.
 
     loss: () weighted sum of ``losses``, when labels were given.
     losses: task -> () unweighted loss.
     landmarks: (B, P, 2) float32, x and y in [0, 1] of the input crop.
     landmark_heatmaps: (B, P, h, w) float32, each summing to 1.
-    segmentation_logits: (B, C, H', W').
+    segmentation_logits: (B, C, S', S').
     depth: (B, 1, H', W') float32 metres, planar z.
     features: (B, feature_channels, H', W').
     backbone_landmarks, backbone_landmark_heatmaps: of a label fine-tuning model: what its backbone said in its own
@@ -50,15 +53,23 @@ class SynthForgeOutput(ModelOutput):
 
 
 class LandmarkHead(nn.Module):
-    """Stride-2 stem, then stacked hourglasses, each with its own heatmaps (intermediate supervision)."""
+    """A convolution, then stacked hourglasses, each with its own heatmaps (intermediate supervision)."""
 
     def __init__(self, config: SynthForgeConfig) -> None:
         super().__init__()
-        channels, stacks = config.landmark_channels, config.hourglass_stacks
-        self.pooling = config.grid_size // config.heatmap_size // 2
-        self.stem = ConvNormAct(config.feature_channels, channels, config.landmark_stem_kernel, stride=2)
-        self.hourglasses = nn.ModuleList(Hourglass(channels, config.hourglass_levels) for _ in range(stacks))
-        self.readouts = nn.ModuleList(ConvNormAct(channels, channels, 1) for _ in range(stacks))
+        channels, stacks = config.landmark_channels, max(config.hourglass_stacks, 1)
+        reduction = config.grid_size // config.heatmap_size
+        self.pooling = reduction // 2
+        self.stem = ConvNormAct(
+            config.feature_channels, channels, config.landmark_stem_kernel, stride=min(reduction, 2)
+        )
+        self.hourglasses: nn.ModuleList
+        self.readouts: nn.ModuleList
+        if config.hourglass_stacks:
+            self.hourglasses = nn.ModuleList(Hourglass(channels, config.hourglass_levels) for _ in range(stacks))
+            self.readouts = nn.ModuleList(ConvNormAct(channels, channels, 1) for _ in range(stacks))
+        else:
+            self.hourglasses, self.readouts = nn.ModuleList([nn.Identity()]), nn.ModuleList([nn.Identity()])
         self.heatmaps = nn.ModuleList(nn.Conv2d(channels, config.num_landmarks, 1) for _ in range(stacks))
         self.merge_readouts = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
         self.merge_heatmaps = nn.ModuleList(nn.Conv2d(config.num_landmarks, channels, 1) for _ in range(stacks - 1))
@@ -105,14 +116,19 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         self.encoder: nn.Module
         if isinstance(config.backbone_config, PreTrainedConfig):
             self.encoder = BackboneEncoder(config.backbone_config, channels, inputs, config.stem_stride)
+        elif config.encoder_type == "residual":
+            self.encoder = ResidualEncoder(inputs, channels, config.encoder_widths, config.encoder_depths)
         else:
             if config.stem_stride == 2:
                 inputs = config.encoder_widths[0]
                 self.stem = ConvNormAct(config.num_channels, inputs, kernel=5, stride=2)
             self.encoder = UNet(inputs, channels, config.encoder_widths)
         self.landmark_head = LandmarkHead(config)
-        self.segmentation_head = UNet(config.feature_channels, len(config.id2label or ()), config.segmentation_widths)
-        self.depth_head = UNet(config.feature_channels, 1, config.depth_widths)
+        finer = config.segmentation_upsampling
+        classes = len(config.id2label or ()) * finer**2
+        self.segmentation_head = dense_head(channels, classes, config.segmentation_widths)
+        self.finer = nn.PixelShuffle(finer) if finer > 1 else nn.Identity()
+        self.depth_head = dense_head(channels, 1, config.depth_widths)
         self.post_init()
 
     def encoder_parameters(self) -> list[nn.Parameter]:
@@ -133,24 +149,29 @@ class SynthForgeModel(SynthForgePreTrainedModel):
     ) -> SynthForgeOutput | tuple:
         """Predict, and compute the losses of the labels that are given.
 
-        pixel_values: (B, 3, S, S) with S = ``config.image_size``, as the image processor makes them.
+        pixel_values: (B, 3, S, S) with S = ``config.image_size``, as the image processor makes them. Another multiple
+        of ``config.coarsest_stride`` will do; all grids of the output are then larger or smaller alike.
         landmarks: (B, P, 2) x, y in [0, 1] of the crop. Points outside the crop take no part in the loss.
         landmarks_mask: (B, P) bool, True for points that count.
         segmentation: (B, H, W) int64 class ids, 255 = unknown. Any size; read at the logit grid's nearest pixel.
         depth: (B, 1, H, W) or (B, H, W) float metres, 0 = no surface. Any size; read at the nearest pixel.
         affine: (B, 2, 3) random maps of the moved image's positions to the image's, [-1, 1] from edge to edge: asks for
         the equivariance loss (paper, section 3.2).
-        Raises ValueError when ``pixel_values`` has another size.
+        Raises ValueError when ``pixel_values`` has no such size.
         """
-        size = self.config.image_size
-        if pixel_values.ndim != 4 or pixel_values.shape[-2:] != (size, size):
-            raise ValueError(f"pixel_values must have shape (B, 3, {size}, {size}), got {tuple(pixel_values.shape)}")
+        size, stride = self.config.image_size, self.config.coarsest_stride
+        height, width = pixel_values.shape[-2:]
+        if pixel_values.ndim != 4 or height != width or height % stride:
+            raise ValueError(
+                f"pixel_values must have shape (B, 3, {size}, {size}), or another multiple of {stride}, "
+                f"got {tuple(pixel_values.shape)}"
+            )
         # Convolutions on CPU and tensor cores are fastest with channels last; the layout follows the input through the
         # net.
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         features = self.encoder(self.stem(pixel_values))
         heatmap_logits = self.landmark_head(features)
-        segmentation_logits = self.segmentation_head(features)
+        segmentation_logits = self.finer(self.segmentation_head(features))
         raw_depth = self.depth_head(features)
         moved_features = None
         if affine is not None:
@@ -178,6 +199,11 @@ class SynthForgeModel(SynthForgePreTrainedModel):
                 features=features,
             )
         return output if return_dict is not False else output.to_tuple()
+
+
+def dense_head(channels: int, outputs: int, widths: Sequence[int]) -> nn.Module:
+    """Return what reads maps off features: a UNet, or a 1x1 convolution where ``widths`` is empty."""
+    return UNet(channels, outputs, widths) if widths else nn.Conv2d(channels, outputs, 1)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:

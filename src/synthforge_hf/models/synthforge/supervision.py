@@ -46,11 +46,11 @@ def supervised_losses(
     if labels.landmarks is not None:
         result |= _landmark_losses(config, heatmaps, points, labels.landmarks, labels.landmarks_mask)
     if labels.segmentation is not None:
-        target = _resize_labels(labels.segmentation.unsqueeze(1), segmentation_logits.shape[-2:]).squeeze(1)
+        target = resize_labels(labels.segmentation.unsqueeze(1), segmentation_logits.shape[-2:]).squeeze(1)
         result["segmentation"] = losses.segmentation_loss(segmentation_logits, target.long(), config.segmentation_loss)
     if labels.depth is not None:
         depth = labels.depth if labels.depth.ndim == 4 else labels.depth.unsqueeze(1)
-        target = losses.at_least_float32(_resize_labels(depth, metres.shape[-2:]))
+        target = losses.at_least_float32(resize_labels(depth, metres.shape[-2:]))
         result["depth"] = losses.depth_loss(metres, target) / depth_scale
     return result
 
@@ -112,7 +112,7 @@ def _landmark_losses(
     return result
 
 
-def _resize_labels(labels: Tensor, size: torch.Size) -> Tensor:
+def resize_labels(labels: Tensor, size: torch.Size) -> Tensor:
     """Read (B, 1, H, W) labels at the pixel nearest to each cell centre of another grid; never blends."""
     if labels.shape[-2:] == size:
         return labels
