@@ -74,7 +74,7 @@ def sample_hair_style(
     if age < 0.03 or (male and age > 0.5 and random.random() < 2 * bald_share):
         return HairStyle("bald")
     style = _cut(male, age, long_share, random)
-    hairline = float(random.normal(0.5, 3.5))
+    hairline = float(random.normal(2.0, 3.5))
     recession = float(max(random.normal(0, 4) + (16 * max(age - 0.5, 0) + 3 if male else 0), 0))
     bare = 0.0
     if male and age > 0.55 and style.name in ("buzz", "short") and random.random() < 0.22:
@@ -98,7 +98,7 @@ def _cut(male: bool, age: float, long_share: float, random: np.random.Generator)
         return sample_cut(name, random, male)
     names = ("buzz", "short", "messy", "swept back", "curly", "afro")
     return sample_cut(
-        one_of(*names, p=[0.2, 0.38, 0.14, 0.13, 0.1, 0.05] if male else [0.04, 0.42, 0.16, 0.14, 0.16, 0.08]),
+        one_of(*names, p=[0.13, 0.42, 0.17, 0.13, 0.1, 0.05] if male else [0.03, 0.43, 0.18, 0.12, 0.16, 0.08]),
         random,
         male,
     )
@@ -124,11 +124,11 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         )
     if name == "short":
         flow = str(random.choice(["parting", "sweep", "crown"], p=[0.5, 0.3, 0.2]))
-        shag: dict[str, Any] = _over_ears(random) if random.random() < (0.12 if male else 0.4) else {}
+        shag: dict[str, Any] = _over_ears(random) if random.random() < (0.2 if male else 0.5) else {}
         return HairStyle(
             "short",
-            between(0.010, 0.034),
-            between(0.005, 0.018),
+            between(0.014, 0.048),
+            between(0.006, 0.024),
             between(0.08, 0.22),
             flow=flow,
             strand=between(0.03, 0.06),
@@ -141,8 +141,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name == "messy":
         return HairStyle(
             "messy",
-            between(0.016, 0.040),
-            between(0.008, 0.022),
+            between(0.022, 0.052),
+            between(0.010, 0.030),
             between(0.2, 0.35),
             flow=str(random.choice(["sweep", "crown"])),
             strand=between(0.03, 0.055),
@@ -155,8 +155,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name == "swept back":
         return HairStyle(
             "swept back",
-            between(0.008, 0.034),
-            between(0.003, 0.010),
+            between(0.012, 0.048),
+            between(0.004, 0.016),
             between(0.06, 0.18),
             flow="back",
             strand=between(0.06, 0.09),
@@ -164,7 +164,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
             disorder=between(4, 14),
         )
     if name == "curly":
-        volume = between(0.020, 0.045)
+        volume = between(0.024, 0.058)
         return HairStyle(
             "curly",
             volume,
@@ -179,7 +179,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
             **bangs | {"fringe": fringe * 0.7},
         )
     if name == "afro":
-        volume = between(0.025, 0.065)
+        volume = between(0.030, 0.080)
         return HairStyle(
             "afro",
             volume,
@@ -207,8 +207,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         )
     falling = HairStyle(
         name,
-        between(0.014, 0.040),
-        between(0.014, 0.034),
+        between(0.018, 0.052),
+        between(0.018, 0.055),
         between(0.06, 0.2),
         flow="parting",
         strand=between(0.06, 0.09),
@@ -234,7 +234,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         return replace(
             falling,
             wave=between(0.004, 0.011),
-            volume_side=between(0.020, 0.046),
+            volume_side=between(0.028, 0.075),
             curl=between(0.004, 0.009) if curly else 0.0,
             curl_wave=between(0.025, 0.05),
             disorder=between(8, 16),

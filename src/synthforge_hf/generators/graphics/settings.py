@@ -90,9 +90,9 @@ class AppearanceSettings:
     long_hair_share."""
 
     melanin: Range = (0.0, 1.0)
-    bald_share: float = 0.08
+    bald_share: float = 0.06
     beard_share: float = 0.4
-    long_hair_share: float = 0.45
+    long_hair_share: float = 0.52
     makeup_share: float = 0.4
 
     def __post_init__(self) -> None:
