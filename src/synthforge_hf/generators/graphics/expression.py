@@ -11,9 +11,9 @@ Actions = dict[str, tuple[float, float]]
 # Each mouth shape: action -> (low, high). "Left"/"Right" pairs are written once, without the side.
 MOUTHS: dict[str, tuple[float, Actions]] = {
     "closed": (2.0, {"mouthPress": (0, 0.3), "mouthSmile": (0, 0.15)}),
-    "slight smile": (2.5, {"mouthSmile": (0.15, 0.6), "mouthStretch": (0, 0.25), "cheekSquint": (0, 0.3)}),
+    "slight smile": (2.0, {"mouthSmile": (0.15, 0.6), "mouthStretch": (0, 0.25), "cheekSquint": (0, 0.3)}),
     "wide smile": (
-        4.0,
+        5.5,
         {
             "mouthSmile": (0.5, 1.0),
             "mouthUpperUp": (0.3, 1.0),
@@ -25,7 +25,7 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
         },
     ),
     "laugh": (
-        1.8,
+        2.2,
         {
             "mouthSmile": (0.5, 1.0),
             "jawOpen": (0.15, 0.6),
@@ -46,9 +46,9 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
             "mouthRollLower": (0, 0.2),
         },
     ),
-    "surprise": (0.6, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
+    "surprise": (1.0, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
     "shout": (
-        0.6,
+        1.3,
         {"jawOpen": (0.3, 0.9), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)},
     ),
     "pucker": (0.7, {"mouthPucker": (0.3, 1.0), "mouthFunnel": (0, 0.3)}),
@@ -65,9 +65,9 @@ BROWS: dict[str, tuple[float, Actions]] = {
 EYES: dict[str, tuple[float, Actions]] = {
     "open": (5.0, {}),
     "wide": (0.6, {"eyeWide": (0.1, 0.7)}),
-    "narrow": (1.5, {"eyeSquint": (0.2, 0.9), "eyeBlink": (0.0, 0.35)}),
-    "lowered lids": (0.8, {"eyeBlink": (0.2, 0.6)}),
-    "shut": (0.6, {"eyeBlink": (0.9, 1.0)}),
+    "narrow": (1.3, {"eyeSquint": (0.2, 0.9), "eyeBlink": (0.0, 0.25)}),
+    "lowered lids": (0.6, {"eyeBlink": (0.2, 0.55)}),
+    "shut": (0.45, {"eyeBlink": (0.9, 1.0)}),
 }
 FULL_GAZE_DEG = 30.0
 """Turn of the eyeball at a full eyeLook action."""
@@ -84,7 +84,7 @@ def sample_expression(
     skew = random.normal(0, 0.15, size=8)
     if not neutral:
         for group, name in ((MOUTHS, mouth), (BROWS, brows), (EYES, eyes)):
-            strength = random.uniform(0.55, 1.1) * settings.strength
+            strength = random.uniform(0.65, 1.15) * settings.strength
             for number, (action, (low, high)) in enumerate(group[name][1].items()):
                 amount = random.uniform(low, high) * (strength if not action.startswith("eyeBlink") else 1.0)
                 _add(

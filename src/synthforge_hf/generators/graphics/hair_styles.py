@@ -93,8 +93,8 @@ def _cut(male: bool, age: float, long_share: float, random: np.random.Generator)
 
     if age < 0.12:  # a baby's down
         return HairStyle("short", between(0.002, 0.006), between(0.0015, 0.003), 0.05, strand=0.03, width=0.002)
-    if random.random() < long_share * (0.25 if male else 1.75):
-        name = one_of("bob", "long", "wavy", "bun", "ponytail", p=[0.2, 0.33, 0.27, 0.11, 0.09])
+    if random.random() < min(long_share * (0.25 if male else 1.75), 0.95):
+        name = one_of("bob", "long", "wavy", "bun", "ponytail", p=[0.2, 0.32, 0.36, 0.07, 0.05])
         return sample_cut(name, random, male)
     names = ("buzz", "short", "messy", "swept back", "curly", "afro")
     return sample_cut(

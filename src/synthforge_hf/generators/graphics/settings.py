@@ -74,7 +74,7 @@ class ExpressionSettings:
     gaze_deg: how far
     the eyes turn away from straight ahead."""
 
-    neutral_share: float = 0.25
+    neutral_share: float = 0.18
     strength: float = 1.0
     gaze_deg: float = 20.0
 
@@ -92,7 +92,7 @@ class AppearanceSettings:
     melanin: Range = (0.0, 1.0)
     bald_share: float = 0.06
     beard_share: float = 0.4
-    long_hair_share: float = 0.52
+    long_hair_share: float = 0.56
     makeup_share: float = 0.4
 
     def __post_init__(self) -> None:
