@@ -5,6 +5,7 @@ import numpy as np
 
 from synthforge_hf.generators.graphics.settings import ExpressionSettings, HeadSettings
 from synthforge_hf.heads.anny import AnnyHead
+from synthforge_hf.heads.base import HeadCoefficients
 
 Actions = dict[str, tuple[float, float]]
 
@@ -69,6 +70,8 @@ EYES: dict[str, tuple[float, Actions]] = {
     "lowered lids": (0.6, {"eyeBlink": (0.2, 0.55)}),
     "shut": (0.45, {"eyeBlink": (0.9, 1.0)}),
 }
+SMALL_BLINK = 0.2
+"""Up to here the lids of no eye meet."""
 FULL_GAZE_DEG = 30.0
 """Turn of the eyeball at a full eyeLook action."""
 
@@ -84,7 +87,7 @@ def sample_expression(
     skew = random.normal(0, 0.15, size=8)
     if not neutral:
         for group, name in ((MOUTHS, mouth), (BROWS, brows), (EYES, eyes)):
-            strength = random.uniform(0.65, 1.15) * settings.strength
+            strength = random.uniform(0.6, 1.12) * settings.strength
             for number, (action, (low, high)) in enumerate(group[name][1].items()):
                 amount = random.uniform(low, high) * (strength if not action.startswith("eyeBlink") else 1.0)
                 _add(
@@ -109,6 +112,33 @@ def sample_expression(
     _look(values, float(horizontal) / FULL_GAZE_DEG, 0.6 * float(vertical) / FULL_GAZE_DEG)
     actions = np.array([values[name] for name in head.expression_names], dtype=np.float32)
     return np.clip(actions, 0, 1), ", ".join(chosen)
+
+
+def close_lids_only(head: AnnyHead, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    """Return the expression with blinks no further than until the lids of this person meet: narrow eyes need less."""
+    columns = [head.expression_names.index("eyeBlink" + side) for side in ("Right", "Left")]
+    blinks = expression[columns]
+    if (blinks < SMALL_BLINK).all():
+        return expression
+    pose = np.zeros((len(head.joint_names), 3), dtype=np.float32)
+    limited = expression.copy()
+    limited[columns] = 0
+    still = _lid_gaps(head, HeadCoefficients(identity, limited, pose))
+    # Blinks add to the shape, whoever it is of: the gap closes in proportion.
+    limited[columns] = 1
+    closed_by = still - _lid_gaps(head, HeadCoefficients(identity, limited, pose))
+    meeting = (still / np.maximum(closed_by, 1e-4)).min(1)
+    limited[columns] = np.clip(blinks * np.clip(meeting, 0.1, 1), 0, 1)
+    return limited
+
+
+def _lid_gaps(head: AnnyHead, coefficients: HeadCoefficients) -> np.ndarray:
+    """(2, 2) metres from lower to upper lid, at two places each of the right and the left eye."""
+    model = head.landmark_model
+    lids = np.array([[37, 41], [38, 40], [43, 47], [44, 46]])
+    points = head.vertices(coefficients)[model.triangles[lids]]
+    heights = (points[..., 1] * model.barycentric[lids]).sum(-1)
+    return (heights[:, 0] - heights[:, 1]).reshape(2, 2)
 
 
 def sample_pose(head: AnnyHead, settings: HeadSettings, random: np.random.Generator) -> np.ndarray:

@@ -101,9 +101,9 @@ def _prepare(
     start = start + style.bare_crown
     if style.bare_crown > 0:
         taper = taper * np.clip((ground.polar - start) / 14, 0, 1) ** 0.6
-    falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.6 if style.length > 0.1 else 0.3])[:, None]
+    falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.85 if style.length > 0.1 else 0.3])[:, None]
     # What falls starts thin at its front edge.
-    volume = volume * np.where(hanging, np.clip((away - opening) / 22 + 0.2, 0, 1), 1.0)
+    volume = volume * np.where(hanging, np.clip((away - opening) / 22 + 0.3, 0, 1), 1.0)
     height = np.where(hanging & (np.arange(rows) >= ANCHOR_ROW - 4)[:, None], volume * falling, volume * taper)
     if style.wave > 0:
         ground = _waved(ground, style, random)

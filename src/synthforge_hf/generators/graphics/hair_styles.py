@@ -127,8 +127,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         shag: dict[str, Any] = _over_ears(random) if random.random() < (0.2 if male else 0.5) else {}
         return HairStyle(
             "short",
-            between(0.014, 0.048),
-            between(0.006, 0.024),
+            between(0.016, 0.055),
+            between(0.008, 0.028),
             between(0.08, 0.22),
             flow=flow,
             strand=between(0.03, 0.06),
@@ -207,25 +207,25 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         )
     falling = HairStyle(
         name,
-        between(0.018, 0.052),
-        between(0.018, 0.055),
+        between(0.018, 0.058),
+        between(0.022, 0.066),
         between(0.06, 0.2),
         flow="parting",
         strand=between(0.06, 0.09),
         width=between(0.0025, 0.004),
         disorder=between(4, 11),
-        opening=float(random.choice([between(38, 54), between(54, 66), between(86, 110)], p=[0.6, 0.22, 0.18])),
+        opening=float(random.choice([between(32, 50), between(50, 64), between(86, 110)], p=[0.65, 0.22, 0.13])),
         length=between(0.19, 0.38),
-        forward=between(-0.7, 1.0),
-        inward=between(-0.08, 0.12),
+        forward=between(-0.4, 1.2),
+        inward=between(-0.12, 0.06),
         layers=between(0.05, 0.35),
         **bangs | {"parting": float(random.choice([parting, between(-8, 8)], p=[0.7, 0.3]))},
     )
     if name == "bob":
         return replace(
             falling,
-            opening=between(40, 62),
-            length=between(0.07, 0.16),
+            opening=between(34, 60),
+            length=between(0.09, 0.18),
             inward=between(0.0, 0.35),
             layers=between(0.03, 0.2),
         )
@@ -234,7 +234,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         return replace(
             falling,
             wave=between(0.004, 0.011),
-            volume_side=between(0.028, 0.075),
+            volume_side=between(0.032, 0.08),
             curl=between(0.004, 0.009) if curly else 0.0,
             curl_wave=between(0.025, 0.05),
             disorder=between(8, 16),

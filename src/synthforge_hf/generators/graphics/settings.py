@@ -112,7 +112,7 @@ class LightSettings:
     coloured lamps. The rest is lit as in a studio.
     """
 
-    exposure_stops: Range = (-0.9, 0.5)
+    exposure_stops: Range = (-0.8, 0.3)
     directional_share: Range = (0.1, 0.9)
     environment_share: float = 0.5
     flash_share: float = 0.07
@@ -160,7 +160,7 @@ class CameraEffectSettings:
     fewer pixels, scaled up. jpeg: strong compression. greyscale: black and white. old_photo: faded, sepia, grainy.
     """
 
-    defocus_share: float = 0.2
+    defocus_share: float = 0.35
     motion_blur_share: float = 0.05
     noise_share: float = 0.8
     white_balance_share: float = 0.5
