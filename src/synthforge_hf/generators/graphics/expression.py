@@ -3,8 +3,9 @@ head."""
 
 import numpy as np
 
+from synthforge_hf.generators.graphics.identity import childlikeness
 from synthforge_hf.generators.graphics.settings import ExpressionSettings, HeadSettings
-from synthforge_hf.heads.anny import AnnyHead
+from synthforge_hf.heads.anny import PHENOTYPES, AnnyHead
 from synthforge_hf.heads.base import HeadCoefficients
 
 Actions = dict[str, tuple[float, float]]
@@ -114,8 +115,10 @@ def sample_expression(
     return np.clip(actions, 0, 1), ", ".join(chosen)
 
 
-def close_lids_only(head: AnnyHead, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-    """Return the expression with blinks no further than until the lids of this person meet: narrow eyes need less."""
+def fit_expression(head: AnnyHead, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    """Return the expression as far as this face can take it: actions are lengths on a grown-up's face, so that small
+    faces need less of them, and the lids of narrow eyes meet earlier."""
+    expression = expression * np.float32(1 - 0.45 * childlikeness(float(identity[PHENOTYPES.index("age")])))
     columns = [head.expression_names.index("eyeBlink" + side) for side in ("Right", "Left")]
     blinks = expression[columns]
     if (blinks < SMALL_BLINK).all():

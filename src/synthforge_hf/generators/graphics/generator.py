@@ -18,7 +18,7 @@ from synthforge_hf.generators.graphics.brows import BROW_WINDOW, draw_brows, sam
 from synthforge_hf.generators.graphics.camera_effects import apply_camera_effects, sample_camera_effects
 from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
-from synthforge_hf.generators.graphics.expression import close_lids_only, sample_expression, sample_pose
+from synthforge_hf.generators.graphics.expression import fit_expression, sample_expression, sample_pose
 from synthforge_hf.generators.graphics.hair import grow_hair
 from synthforge_hf.generators.graphics.hair_strands import facing
 from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
@@ -168,7 +168,7 @@ class GraphicsGenerator:
 
         identity = sample_identity(head, settings.head, person("identity"))
         expression, expression_name = sample_expression(head, settings.expression, stream("expression"))
-        expression = close_lids_only(head, identity, expression)
+        expression = fit_expression(head, identity, expression)
         pose = sample_pose(head, settings.head, stream("pose"))
         coefficients = HeadCoefficients(identity, expression, pose)
         vertices = head.vertices(coefficients)

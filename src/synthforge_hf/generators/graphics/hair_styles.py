@@ -224,6 +224,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name == "bob":
         return replace(
             falling,
+            volume_side=between(0.016, 0.045),
             opening=between(34, 60),
             length=between(0.09, 0.18),
             inward=between(0.0, 0.35),

@@ -51,8 +51,8 @@ class HeadSettings:
     neck_yaw_deg, neck_pitch_deg, neck_roll_deg: ranges of the head's turn on the shoulders.
     """
 
-    age: Range = (0.1, 0.97)
-    child_share: float = 0.12
+    age: Range = (0.03, 0.97)
+    child_share: float = 0.18
     feature_spread: float = 0.3
     asymmetry: float = 0.1
     neck_yaw_deg: Range = (-20.0, 20.0)
@@ -91,7 +91,7 @@ class AppearanceSettings:
 
     melanin: Range = (0.0, 1.0)
     bald_share: float = 0.06
-    beard_share: float = 0.4
+    beard_share: float = 0.45
     long_hair_share: float = 0.56
     makeup_share: float = 0.4
 
@@ -114,9 +114,9 @@ class LightSettings:
 
     exposure_stops: Range = (-0.8, 0.3)
     directional_share: Range = (0.1, 0.9)
-    environment_share: float = 0.5
+    environment_share: float = 0.47
     flash_share: float = 0.07
-    side_share: float = 0.06
+    side_share: float = 0.09
     back_share: float = 0.05
     dark_share: float = 0.02
     coloured_share: float = 0.04
@@ -186,12 +186,12 @@ class AccessorySettings:
     cups, microphones, food, masks and scarves in front of the face.
     """
 
-    glasses_share: float = 0.2
+    glasses_share: float = 0.25
     sunglasses_share: float = 0.25
     headwear_share: float = 0.1
     earrings_share: float = 0.5
     necklace_share: float = 0.25
-    occluder_share: float = 0.08
+    occluder_share: float = 0.11
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
