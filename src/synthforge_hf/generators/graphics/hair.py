@@ -67,9 +67,13 @@ def grow_hair(
         layer, knot = tie_knot(ground, style, random)
         meshes += layer
         groups.append(knot)
-    strands = merge([ribbons(_coloured(group, style.tones, colour, random), random, seen_from) for group in groups])
+    coloured = [_coloured(group, style.tones, colour, random) for group in groups]
+    strands = merge([ribbons(group, random, seen_from) for group in coloured])
     wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
-    return Hair(merge(meshes), strands, wisps)
+    # Where clumps part, the layer shows: as grey or as light as they are on the whole.
+    layer = merge(meshes)
+    tint = np.append(coloured[0].tint.mean((0, 1)), 1).astype(np.float32)
+    return Hair(replace(layer, colours=np.tile(tint, (len(layer.vertices), 1))), strands, wisps)
 
 
 def _prepare(
