@@ -23,7 +23,7 @@ from synthforge_hf.generators.graphics.hair import grow_hair
 from synthforge_hf.generators.graphics.hair_strands import facing
 from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
-from synthforge_hf.generators.graphics.lighting import sample_lighting
+from synthforge_hf.generators.graphics.lighting import LUMINANCE, sample_lighting
 from synthforge_hf.generators.graphics.parts import Part, labelled_mesh
 from synthforge_hf.generators.graphics.settings import GraphicsSettings
 from synthforge_hf.heads.anny import AnnyHead, load_anny_head
@@ -187,7 +187,7 @@ class GraphicsGenerator:
         )
         beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
         beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))
-        scene = sample_lighting(settings.light, camera, stream("light"))
+        scene = sample_lighting(settings.light, camera, stream("light"), float(paint["skin"] @ LUMINANCE))
         background, background_kind = sample_background(settings.background, camera, scene, stream("background"))
 
         body = ShadedMesh(

@@ -112,8 +112,9 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
 
     side = float(random.choice([-1, 1]))
     parting = side * between(10, 38)
-    fringe = between(6, 15) if random.random() < (0.2 if male else 0.3) else 0.0
+    fringe = between(6, 15) if random.random() < (0.25 if male else 0.42) else 0.0
     sweep = side * between(15, 60) if random.random() < 0.65 else between(-8, 8)
+    shag: dict[str, Any] = {}
     bangs: dict[str, Any] = {"fringe": fringe, "fringe_sweep": sweep, "parting": parting}
     if name == "bald":
         return HairStyle("bald")
@@ -124,11 +125,12 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         )
     if name == "short":
         flow = str(random.choice(["parting", "sweep", "crown"], p=[0.5, 0.3, 0.2]))
-        shag: dict[str, Any] = _over_ears(random) if random.random() < (0.2 if male else 0.5) else {}
+        shag = _over_ears(random) if random.random() < (0.2 if male else 0.5) else {}
         return HairStyle(
             "short",
             between(0.016, 0.055),
-            between(0.008, 0.028),
+            # What hangs over the ears stands off like wings if it is thick there.
+            between(0.006, 0.012) if shag else between(0.008, 0.028),
             between(0.08, 0.22),
             flow=flow,
             strand=between(0.03, 0.06),
@@ -139,17 +141,18 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
             **bangs,
         )
     if name == "messy":
+        shag = _over_ears(random) if random.random() < 0.3 else {}
         return HairStyle(
             "messy",
             between(0.022, 0.052),
-            between(0.010, 0.030),
+            between(0.008, 0.014) if shag else between(0.010, 0.030),
             between(0.2, 0.35),
             flow=str(random.choice(["sweep", "crown"])),
             strand=between(0.03, 0.055),
             width=between(0.0022, 0.0042),
             disorder=between(25, 50),
             lift=between(0.004, 0.012),
-            **(_over_ears(random) if random.random() < 0.3 else {}),
+            **shag,
             **bangs,
         )
     if name == "swept back":

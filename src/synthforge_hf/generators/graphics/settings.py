@@ -112,7 +112,7 @@ class LightSettings:
     coloured lamps. The rest is lit as in a studio.
     """
 
-    exposure_stops: Range = (-0.8, 0.3)
+    exposure_stops: Range = (-0.55, 0.3)
     directional_share: Range = (0.1, 0.9)
     environment_share: float = 0.47
     flash_share: float = 0.07
@@ -162,7 +162,7 @@ class CameraEffectSettings:
 
     defocus_share: float = 0.35
     motion_blur_share: float = 0.05
-    noise_share: float = 0.8
+    noise_share: float = 0.9
     white_balance_share: float = 0.5
     contrast_share: float = 0.85
     saturation_share: float = 0.5
