@@ -314,18 +314,20 @@ def _shirt_collar(neck: HeadFit, outfit: Outfit) -> Solid:
     away = np.abs(azimuth)
     opened = outfit.open_by * np.exp(-((away / 0.6) ** 2)) * 0.06
     top = 0.006 - 0.018 * np.cos(azimuth) - opened
-    size = 0.038 * outfit.collar**0.5
+    size = 0.031 * outfit.collar**0.5
     points_ = np.exp(-(((away - 0.25 - 0.4 * outfit.open_by) / 0.45) ** 2))
     drop = 0.75 * size + 0.5 * size * points_
+    # Beside the neck the leaf lies on the sloping shoulder; steeper, its edge would run in and out of the cloth.
+    slope = 1 + 1.3 * np.sin(azimuth) ** 2
     # Rows: inside of the stand, its top edge, and the leaf outwards and down.
     stand = radius + 0.002 + 0.5 * opened
     rows = [
         (stand, top - 0.035),
         (stand + 0.001, top),
         (stand + 0.0045, top + 0.0015),
-        (stand + 0.007 + 0.1 * drop, top - 0.35 * drop),
-        (stand + 0.008 + 0.22 * drop, top - 0.7 * drop),
-        (stand + 0.009 + 0.38 * drop, top - drop),
+        (stand + 0.007 + 0.1 * slope * drop, top - 0.35 * drop),
+        (stand + 0.008 + 0.22 * slope * drop, top - 0.7 * drop),
+        (stand + 0.009 + 0.38 * slope * drop, top - drop),
     ]
     # The leaf does not meet in front.
     gap = np.linspace(0.0, 1.0, len(rows))[:, None] * (0.10 + 0.6 * outfit.open_by)

@@ -18,7 +18,7 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
         5.5,
         {
             "mouthSmile": (0.5, 1.0),
-            "mouthUpperUp": (0.3, 1.0),
+            "mouthUpperUp": (0.4, 1.0),
             "mouthLowerDown": (0.2, 1.0),
             "mouthStretch": (0.2, 1.0),
             "cheekSquint": (0.2, 0.8),

@@ -71,9 +71,9 @@ def grow_hair(
     strands = merge([ribbons(group, random, seen_from) for group in coloured])
     wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
     # Where clumps part, the layer shows: as grey or as light as they are on the whole.
-    layer = merge(meshes)
+    opaque = merge(meshes)
     tint = np.append(coloured[0].tint.mean((0, 1)), 1).astype(np.float32)
-    return Hair(replace(layer, colours=np.tile(tint, (len(layer.vertices), 1))), strands, wisps)
+    return Hair(replace(opaque, colours=np.tile(tint, (len(opaque.vertices), 1))), strands, wisps)
 
 
 def _prepare(

@@ -128,9 +128,9 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         shag = _over_ears(random) if random.random() < (0.2 if male else 0.5) else {}
         return HairStyle(
             "short",
-            between(0.016, 0.055),
+            between(0.020, 0.062),
             # What hangs over the ears stands off like wings if it is thick there.
-            between(0.006, 0.012) if shag else between(0.008, 0.028),
+            between(0.006, 0.012) if shag else between(0.010, 0.030),
             between(0.08, 0.22),
             flow=flow,
             strand=between(0.03, 0.06),
@@ -158,8 +158,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name == "swept back":
         return HairStyle(
             "swept back",
-            between(0.012, 0.048),
-            between(0.004, 0.016),
+            between(0.016, 0.054),
+            between(0.006, 0.020),
             between(0.06, 0.18),
             flow="back",
             strand=between(0.06, 0.09),
@@ -198,8 +198,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name in ("bun", "ponytail"):
         return HairStyle(
             name,
-            between(0.004, 0.020),
-            between(0.003, 0.009),
+            between(0.006, 0.028),
+            between(0.004, 0.012),
             between(0.05, 0.15),
             flow="tied",
             strand=between(0.07, 0.10),
