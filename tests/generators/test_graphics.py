@@ -115,7 +115,8 @@ def test_resolution_changes_pixels_not_the_scene() -> None:
     points = [annotate(face).landmarks_2d / face.camera.width for face in (small, large)]
     assert np.abs(points[0] - points[1]).max() < 1e-4
     reduced = large.image.reshape(96, 2, 96, 2, 3).mean((1, 3))
-    assert np.abs(reduced - small.image).mean() < 6
+    # Thin clumps of hair and woven patterns are finer than the pixels of the small image.
+    assert np.abs(reduced - small.image).mean() < 8
 
 
 def test_attributes_have_the_same_keys_and_types_every_time() -> None:
