@@ -318,7 +318,7 @@ def _shirt_collar(neck: HeadFit, outfit: Outfit) -> Solid:
     points_ = np.exp(-(((away - 0.25 - 0.4 * outfit.open_by) / 0.45) ** 2))
     drop = 0.75 * size + 0.5 * size * points_
     # Beside the neck the leaf lies on the sloping shoulder; steeper, its edge would run in and out of the cloth.
-    slope = 1 + 1.3 * np.sin(azimuth) ** 2
+    slope = 1 + 0.7 * np.sin(azimuth) ** 2
     # Rows: inside of the stand, its top edge, and the leaf outwards and down.
     stand = radius + 0.002 + 0.5 * opened
     rows = [

@@ -205,7 +205,7 @@ def _body(
     ground: HairGround, coverage: Coverage, flow: np.ndarray, style: HairStyle, random: np.random.Generator
 ) -> Strands:
     """The hair on the head itself."""
-    number = int(np.clip(2.6 / style.width, 650, 1100)) if style.name != "afro" else 1300
+    number = int(np.clip(2.2 / style.width, 540, 930)) if style.name != "afro" else 1300
     if style.name == "buzz":
         number = 1500
     row, column = _scatter(ground, coverage.start, coverage.end, number, random)
@@ -304,7 +304,7 @@ def _falling(ground: HairGround, coverage: Coverage, style: HairStyle, random: n
     """Hair that falls from the sides and the back."""
     rows = len(ground.polar)
     hanging = np.flatnonzero(ground.hanging)
-    number = int(np.clip(1.9 / style.width, 420, 650))
+    number = int(np.clip(1.5 / style.width, 330, 520))
     # Twice as dense at the front edges, where it frames the face.
     share = random.beta(0.75, 0.75, number)
     column = hanging[0] + share * (hanging[-1] - hanging[0])
@@ -316,7 +316,7 @@ def _falling(ground: HairGround, coverage: Coverage, style: HairStyle, random: n
     wander = np.cumsum(random.normal(0, 0.18, (number, steps)), axis=1) * (1 + style.disorder / 10)
     column = np.clip(column[:, None] + wander, hanging[0], hanging[-1])
     strands = _lie(ground, coverage, row, column, style, random, lowest=0.002)
-    return replace(strands, width=1.15 * strands.width)
+    return replace(strands, width=1.3 * strands.width)
 
 
 def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator) -> Strands:
