@@ -71,9 +71,12 @@ def test_pupils_show_eyes_and_lips_show_lips(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_everything_that_is_drawn_is_labelled(seed: int) -> None:
-    """Where there is depth there is a class, and the other way round; only things held before the face have none."""
+    """Where there is depth there is a class, and the other way round; only things held before the face have no class,
+    and only glass before the background has no depth."""
     face, labels = sample(seed)
-    classed = labels.segmentation != CLASS_ID["background"]
+    glass = (labels.segmentation == CLASS_ID["eye_g"]) & (labels.depth == 0)
+    assert face.attributes["glasses"] != "none" or not glass.any()
+    classed = (labels.segmentation != CLASS_ID["background"]) & ~glass
     if face.attributes["occluder"] in ("none", "scarf"):
         assert np.array_equal(labels.depth > 0, classed)
     assert not (classed & (labels.depth == 0)).any()
@@ -103,16 +106,17 @@ def test_the_same_sample_gives_the_same_bytes_in_any_order() -> None:
 
 
 def test_resolution_changes_pixels_not_the_scene() -> None:
-    # Without noise, which is drawn per pixel.
+    # Without noise, which is drawn per pixel, and without compression, whose blocks have a size in pixels.
     generator = load_generator(
-        "graphics", GraphicsSettings(camera_effects=CameraEffectSettings(noise_share=0.0)), "cpu"
+        "graphics", GraphicsSettings(camera_effects=CameraEffectSettings(noise_share=0.0, jpeg_share=0.0)), "cpu"
     )
     small, large = (generator.generate(1, 2, resolution) for resolution in (96, 192))
     assert np.array_equal(small.head_vertices, large.head_vertices)
     points = [annotate(face).landmarks_2d / face.camera.width for face in (small, large)]
     assert np.abs(points[0] - points[1]).max() < 1e-4
     reduced = large.image.reshape(96, 2, 96, 2, 3).mean((1, 3))
-    assert np.abs(reduced - small.image).mean() < 6
+    # Thin clumps of hair and woven patterns are finer than the pixels of the small image.
+    assert np.abs(reduced - small.image).mean() < 8
 
 
 def test_attributes_have_the_same_keys_and_types_every_time() -> None:

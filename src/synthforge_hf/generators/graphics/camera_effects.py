@@ -67,14 +67,14 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
     if happens("motion_blur", settings.motion_blur_share):
         chosen |= {"motion": float(random.uniform(0.006, 0.03)), "motion_angle": float(random.uniform(0, np.pi))}
     if happens("noise", settings.noise_share):
-        noise = float(np.exp(random.uniform(np.log(1.6), np.log(8.0))))
+        noise = float(np.exp(random.uniform(np.log(2.0), np.log(6.5))))
         chosen |= {"noise": noise, "noise_grain": int(random.integers(3))}
     if happens("white_balance", settings.white_balance_share):
         warmth, green = random.normal(0.035, 0.05), random.normal(-0.025, 0.02)
         chosen["tint"] = tuple(float(np.exp(value)) for value in (warmth, green, -1.3 * warmth))
     if happens("contrast", settings.contrast_share):
         chosen |= {
-            "gamma": float(np.exp(random.normal(0, 0.2))),
+            "gamma": float(np.exp(random.normal(0, 0.15))),
             "contrast": float(random.uniform(-0.1, 1.0)),
             "lift": float(random.uniform(-0.1, 0.01)),
             "white": float(random.uniform(0.8, 1.0)),

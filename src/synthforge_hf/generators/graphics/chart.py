@@ -24,8 +24,8 @@ NOSE_OUTLINE = np.array(
     [(0.0075, 0.004), (0.008, -0.008), (0.0105, -0.019), (0.0145, -0.027), (0.0195, -0.033), (0.0215, -0.038)]
     + [(0.0195, -0.0425), (0.0135, -0.0445), (0.008, -0.0465), (0.0, -0.0485)]
 )
-LASH_LINE = 5
-"""Texels (1.6 mm) around the opening of the lids that count as eye: CelebAMask-HQ draws eyes with their lash line."""
+LASH_LINE = 1
+"""Texels (0.3 mm) around the opening of the lids that count as eye: CelebAMask-HQ draws eyes with their lash line."""
 CHEEK_CENTRE = (0.043, -0.034)
 # The edge of the lower jaw, as (x, y, z) in metres from behind the ear to the chin; below it is neck.
 JAW_EDGE = np.array(

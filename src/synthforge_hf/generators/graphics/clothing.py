@@ -25,7 +25,7 @@ KINDS = (
     "tank top",
     "off-shoulder",
 )
-WOMEN = (0.2, 0.17, 0.11, 0.06, 0.09, 0.04, 0.1, 0.05, 0.11, 0.07)
+WOMEN = (0.2, 0.15, 0.08, 0.09, 0.13, 0.08, 0.12, 0.06, 0.06, 0.03)
 MEN = (0.23, 0.06, 0.01, 0.06, 0.17, 0.27, 0.1, 0.09, 0.01, 0.0)
 CHILDREN = (0.4, 0.08, 0.05, 0.07, 0.14, 0.02, 0.05, 0.14, 0.05, 0.0)
 COLLAR_COLUMNS = 49
@@ -60,14 +60,14 @@ def sample_outfit(gender: float, age: float, random: np.random.Generator) -> Out
     shares = CHILDREN if age < 0.3 else (MEN if gender > 0.5 else WOMEN)
     name = str(random.choice(KINDS, p=np.array(shares) / sum(shares)))
     neckline, drop, point, width = {
-        "t-shirt": (random.uniform(-0.158, -0.138), random.uniform(0.012, 0.045), random.uniform(0, 0.2), 0.065),
-        "v-neck": (random.uniform(-0.17, -0.145), random.uniform(0.06, 0.16), random.uniform(0.6, 1.0), 0.062),
+        "t-shirt": (random.uniform(-0.15, -0.128), random.uniform(0.008, 0.035), random.uniform(0, 0.2), 0.065),
+        "v-neck": (random.uniform(-0.16, -0.135), random.uniform(0.05, 0.14), random.uniform(0.6, 1.0), 0.062),
         "wide neck": (random.uniform(-0.19, -0.17), random.uniform(0.02, 0.1), random.uniform(0.0, 0.3), 0.11),
-        "turtleneck": (-0.135, 0.01, 0.0, 0.065),
-        "hoodie": (random.uniform(-0.16, -0.145), random.uniform(0.02, 0.05), 0.1, 0.065),
+        "turtleneck": (-0.125, 0.01, 0.0, 0.065),
+        "hoodie": (random.uniform(-0.15, -0.135), random.uniform(0.02, 0.05), 0.1, 0.065),
         "tank top": (random.uniform(-0.17, -0.15), random.uniform(0.06, 0.13), random.uniform(0, 0.4), 0.085),
         "off-shoulder": (random.uniform(-0.25, -0.225), random.uniform(0.0, 0.03), 0.3, 0.08),
-    }.get(name, (-0.142, random.uniform(0.02, 0.05), 0.7, 0.05))
+    }.get(name, (-0.132, random.uniform(0.02, 0.05), 0.7, 0.05))
     hue = np.array(colorsys.hsv_to_rgb(random.random(), random.uniform(0.2, 0.9), random.uniform(0.1, 0.8))) ** 2.2
     dark = np.array([(0.006, 0.006, 0.007), (0.012, 0.016, 0.04), (0.035, 0.035, 0.04), (0.04, 0.025, 0.015)])
     jacket = dark[random.choice(4, p=[0.4, 0.28, 0.2, 0.12])] * random.uniform(0.6, 1.6)
@@ -86,7 +86,7 @@ def sample_outfit(gender: float, age: float, random: np.random.Generator) -> Out
         float(point),
         float(width),
         float(random.uniform(0.004, 0.008)),
-        float(random.uniform(0.6, 1.3)),
+        float(random.uniform(0.8, 1.5)),
         has_tie,
         0.0 if has_tie else float(random.uniform(0.15, 0.6)),
         np.clip(np.stack([jacket, shirt, tie]), 0.003, 0.85),
@@ -314,18 +314,20 @@ def _shirt_collar(neck: HeadFit, outfit: Outfit) -> Solid:
     away = np.abs(azimuth)
     opened = outfit.open_by * np.exp(-((away / 0.6) ** 2)) * 0.06
     top = 0.006 - 0.018 * np.cos(azimuth) - opened
-    size = 0.038 * outfit.collar**0.5
+    size = 0.031 * outfit.collar**0.5
     points_ = np.exp(-(((away - 0.25 - 0.4 * outfit.open_by) / 0.45) ** 2))
     drop = 0.75 * size + 0.5 * size * points_
+    # Beside the neck the leaf lies on the sloping shoulder; steeper, its edge would run in and out of the cloth.
+    slope = 1 + 0.7 * np.sin(azimuth) ** 2
     # Rows: inside of the stand, its top edge, and the leaf outwards and down.
     stand = radius + 0.002 + 0.5 * opened
     rows = [
         (stand, top - 0.035),
         (stand + 0.001, top),
         (stand + 0.0045, top + 0.0015),
-        (stand + 0.007 + 0.1 * drop, top - 0.35 * drop),
-        (stand + 0.008 + 0.22 * drop, top - 0.7 * drop),
-        (stand + 0.009 + 0.38 * drop, top - drop),
+        (stand + 0.007 + 0.1 * slope * drop, top - 0.35 * drop),
+        (stand + 0.008 + 0.22 * slope * drop, top - 0.7 * drop),
+        (stand + 0.009 + 0.38 * slope * drop, top - drop),
     ]
     # The leaf does not meet in front.
     gap = np.linspace(0.0, 1.0, len(rows))[:, None] * (0.10 + 0.6 * outfit.open_by)

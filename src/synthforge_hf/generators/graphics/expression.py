@@ -3,20 +3,22 @@ head."""
 
 import numpy as np
 
+from synthforge_hf.generators.graphics.identity import childlikeness
 from synthforge_hf.generators.graphics.settings import ExpressionSettings, HeadSettings
-from synthforge_hf.heads.anny import AnnyHead
+from synthforge_hf.heads.anny import PHENOTYPES, AnnyHead
+from synthforge_hf.heads.base import HeadCoefficients
 
 Actions = dict[str, tuple[float, float]]
 
 # Each mouth shape: action -> (low, high). "Left"/"Right" pairs are written once, without the side.
 MOUTHS: dict[str, tuple[float, Actions]] = {
     "closed": (2.0, {"mouthPress": (0, 0.3), "mouthSmile": (0, 0.15)}),
-    "slight smile": (2.5, {"mouthSmile": (0.15, 0.6), "mouthStretch": (0, 0.25), "cheekSquint": (0, 0.3)}),
+    "slight smile": (2.0, {"mouthSmile": (0.15, 0.6), "mouthStretch": (0, 0.25), "cheekSquint": (0, 0.3)}),
     "wide smile": (
-        4.0,
+        5.5,
         {
             "mouthSmile": (0.5, 1.0),
-            "mouthUpperUp": (0.3, 1.0),
+            "mouthUpperUp": (0.4, 1.0),
             "mouthLowerDown": (0.2, 1.0),
             "mouthStretch": (0.2, 1.0),
             "cheekSquint": (0.2, 0.8),
@@ -25,7 +27,7 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
         },
     ),
     "laugh": (
-        1.8,
+        2.2,
         {
             "mouthSmile": (0.5, 1.0),
             "jawOpen": (0.15, 0.6),
@@ -46,9 +48,9 @@ MOUTHS: dict[str, tuple[float, Actions]] = {
             "mouthRollLower": (0, 0.2),
         },
     ),
-    "surprise": (0.6, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
+    "surprise": (1.0, {"jawOpen": (0.2, 0.7), "mouthFunnel": (0, 0.4)}),
     "shout": (
-        0.6,
+        1.3,
         {"jawOpen": (0.3, 0.9), "mouthUpperUp": (0.2, 0.6), "mouthLowerDown": (0.2, 0.7), "mouthStretch": (0, 0.5)},
     ),
     "pucker": (0.7, {"mouthPucker": (0.3, 1.0), "mouthFunnel": (0, 0.3)}),
@@ -65,10 +67,12 @@ BROWS: dict[str, tuple[float, Actions]] = {
 EYES: dict[str, tuple[float, Actions]] = {
     "open": (5.0, {}),
     "wide": (0.6, {"eyeWide": (0.1, 0.7)}),
-    "narrow": (1.5, {"eyeSquint": (0.2, 0.9), "eyeBlink": (0.0, 0.35)}),
-    "lowered lids": (0.8, {"eyeBlink": (0.2, 0.6)}),
-    "shut": (0.6, {"eyeBlink": (0.9, 1.0)}),
+    "narrow": (1.3, {"eyeSquint": (0.2, 0.9), "eyeBlink": (0.0, 0.25)}),
+    "lowered lids": (0.6, {"eyeBlink": (0.2, 0.55)}),
+    "shut": (0.45, {"eyeBlink": (0.9, 1.0)}),
 }
+SMALL_BLINK = 0.2
+"""Up to here the lids of no eye meet."""
 FULL_GAZE_DEG = 30.0
 """Turn of the eyeball at a full eyeLook action."""
 
@@ -84,7 +88,7 @@ def sample_expression(
     skew = random.normal(0, 0.15, size=8)
     if not neutral:
         for group, name in ((MOUTHS, mouth), (BROWS, brows), (EYES, eyes)):
-            strength = random.uniform(0.55, 1.1) * settings.strength
+            strength = random.uniform(0.6, 1.12) * settings.strength
             for number, (action, (low, high)) in enumerate(group[name][1].items()):
                 amount = random.uniform(low, high) * (strength if not action.startswith("eyeBlink") else 1.0)
                 _add(
@@ -109,6 +113,35 @@ def sample_expression(
     _look(values, float(horizontal) / FULL_GAZE_DEG, 0.6 * float(vertical) / FULL_GAZE_DEG)
     actions = np.array([values[name] for name in head.expression_names], dtype=np.float32)
     return np.clip(actions, 0, 1), ", ".join(chosen)
+
+
+def fit_expression(head: AnnyHead, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    """Return the expression as far as this face can take it: actions are lengths on a grown-up's face, so that small
+    faces need less of them, and the lids of narrow eyes meet earlier."""
+    expression = expression * np.float32(1 - 0.45 * childlikeness(float(identity[PHENOTYPES.index("age")])))
+    columns = [head.expression_names.index("eyeBlink" + side) for side in ("Right", "Left")]
+    blinks = expression[columns]
+    if (blinks < SMALL_BLINK).all():
+        return expression
+    pose = np.zeros((len(head.joint_names), 3), dtype=np.float32)
+    limited = expression.copy()
+    limited[columns] = 0
+    still = _lid_gaps(head, HeadCoefficients(identity, limited, pose))
+    # Blinks add to the shape, whoever it is of: the gap closes in proportion.
+    limited[columns] = 1
+    closed_by = still - _lid_gaps(head, HeadCoefficients(identity, limited, pose))
+    meeting = (still / np.maximum(closed_by, 1e-4)).min(1)
+    limited[columns] = np.clip(blinks * np.clip(meeting, 0.1, 1), 0, 1)
+    return limited
+
+
+def _lid_gaps(head: AnnyHead, coefficients: HeadCoefficients) -> np.ndarray:
+    """(2, 2) metres from lower to upper lid, at two places each of the right and the left eye."""
+    model = head.landmark_model
+    lids = np.array([[37, 41], [38, 40], [43, 47], [44, 46]])
+    points = head.vertices(coefficients)[model.triangles[lids]]
+    heights = (points[..., 1] * model.barycentric[lids]).sum(-1)
+    return (heights[:, 0] - heights[:, 1]).reshape(2, 2)
 
 
 def sample_pose(head: AnnyHead, settings: HeadSettings, random: np.random.Generator) -> np.ndarray:

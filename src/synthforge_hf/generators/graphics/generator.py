@@ -18,12 +18,12 @@ from synthforge_hf.generators.graphics.brows import BROW_WINDOW, draw_brows, sam
 from synthforge_hf.generators.graphics.camera_effects import apply_camera_effects, sample_camera_effects
 from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
-from synthforge_hf.generators.graphics.expression import sample_expression, sample_pose
+from synthforge_hf.generators.graphics.expression import fit_expression, sample_expression, sample_pose
 from synthforge_hf.generators.graphics.hair import grow_hair
 from synthforge_hf.generators.graphics.hair_strands import facing
 from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
-from synthforge_hf.generators.graphics.lighting import sample_lighting
+from synthforge_hf.generators.graphics.lighting import LUMINANCE, sample_lighting
 from synthforge_hf.generators.graphics.parts import Part, labelled_mesh
 from synthforge_hf.generators.graphics.settings import GraphicsSettings
 from synthforge_hf.heads.anny import AnnyHead, load_anny_head
@@ -168,6 +168,7 @@ class GraphicsGenerator:
 
         identity = sample_identity(head, settings.head, person("identity"))
         expression, expression_name = sample_expression(head, settings.expression, stream("expression"))
+        expression = fit_expression(head, identity, expression)
         pose = sample_pose(head, settings.head, stream("pose"))
         coefficients = HeadCoefficients(identity, expression, pose)
         vertices = head.vertices(coefficients)
@@ -186,7 +187,7 @@ class GraphicsGenerator:
         )
         beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
         beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))
-        scene = sample_lighting(settings.light, camera, stream("light"))
+        scene = sample_lighting(settings.light, camera, stream("light"), float(paint["skin"] @ LUMINANCE))
         background, background_kind = sample_background(settings.background, camera, scene, stream("background"))
 
         body = ShadedMesh(
@@ -281,7 +282,7 @@ class GraphicsGenerator:
             "iris_radius": float(random.uniform(0.47, 0.53)),
             "pupil_radius": float(random.uniform(0.28, 0.55)),
             "sclera": colours.linear((226, 218, 210)) * float(random.uniform(0.8, 1.05)),
-            "teeth": colours.linear((232, 222, 200)) * float(random.uniform(0.7, 1.0)),
+            "teeth": colours.linear((236, 228, 210)) * float(random.uniform(0.8, 1.08)),
             "cloth": colours.sample_cloth_colour(cloth),
             "cloth_second": colours.sample_cloth_colour(cloth),
             "cloth_pattern": int(cloth.choice(5, p=[0.6, 0.1, 0.08, 0.1, 0.12])),

@@ -72,7 +72,7 @@ def sample_glasses(
     if not wears:
         return None
     shape = str(random.choice(SHAPES, p=[0.12, 0.16, 0.24, 0.14, 0.14, 0.12, 0.08]))
-    rim = str(random.choice(RIMS, p=[0.75, 0.21, 0.02, 0.02] if dark else [0.44, 0.28, 0.14, 0.14]))
+    rim = str(random.choice(RIMS, p=[0.75, 0.21, 0.02, 0.02] if dark else [0.5, 0.26, 0.12, 0.12]))
     if shape == "aviator" and rim == "plastic" and random.random() < 0.7:
         rim = "wire"
     low, high = {
@@ -90,7 +90,7 @@ def sample_glasses(
     elif random.random() < 0.08:
         lens = "tinted"
     roomy = random.uniform(0.78, 0.94) if not dark else random.uniform(0.85, 0.98)
-    heavy = rim == "plastic" and random.random() < 0.45
+    heavy = rim == "plastic" and random.random() < 0.55
     return GlassesStyle(
         name="sunglasses" if dark else "glasses",
         shape=shape,

@@ -67,9 +67,13 @@ def grow_hair(
         layer, knot = tie_knot(ground, style, random)
         meshes += layer
         groups.append(knot)
-    strands = merge([ribbons(_coloured(group, style.tones, colour, random), random, seen_from) for group in groups])
+    coloured = [_coloured(group, style.tones, colour, random) for group in groups]
+    strands = merge([ribbons(group, random, seen_from) for group in coloured])
     wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
-    return Hair(merge(meshes), strands, wisps)
+    # Where clumps part, the layer shows: as grey or as light as they are on the whole.
+    opaque = merge(meshes)
+    tint = np.append(coloured[0].tint.mean((0, 1)), 1).astype(np.float32)
+    return Hair(replace(opaque, colours=np.tile(tint, (len(opaque.vertices), 1))), strands, wisps)
 
 
 def _prepare(
@@ -101,9 +105,9 @@ def _prepare(
     start = start + style.bare_crown
     if style.bare_crown > 0:
         taper = taper * np.clip((ground.polar - start) / 14, 0, 1) ** 0.6
-    falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.6 if style.length > 0.1 else 0.3])[:, None]
+    falling = np.interp(np.arange(rows), [ANCHOR_ROW, rows - 1], [1.0, 0.85 if style.length > 0.1 else 0.3])[:, None]
     # What falls starts thin at its front edge.
-    volume = volume * np.where(hanging, np.clip((away - opening) / 22 + 0.2, 0, 1), 1.0)
+    volume = volume * np.where(hanging, np.clip((away - opening) / 22 + 0.3, 0, 1), 1.0)
     height = np.where(hanging & (np.arange(rows) >= ANCHOR_ROW - 4)[:, None], volume * falling, volume * taper)
     if style.wave > 0:
         ground = _waved(ground, style, random)
@@ -201,7 +205,7 @@ def _body(
     ground: HairGround, coverage: Coverage, flow: np.ndarray, style: HairStyle, random: np.random.Generator
 ) -> Strands:
     """The hair on the head itself."""
-    number = int(np.clip(2.6 / style.width, 650, 1100)) if style.name != "afro" else 1300
+    number = int(np.clip(2.2 / style.width, 540, 930)) if style.name != "afro" else 1300
     if style.name == "buzz":
         number = 1500
     row, column = _scatter(ground, coverage.start, coverage.end, number, random)
@@ -300,7 +304,7 @@ def _falling(ground: HairGround, coverage: Coverage, style: HairStyle, random: n
     """Hair that falls from the sides and the back."""
     rows = len(ground.polar)
     hanging = np.flatnonzero(ground.hanging)
-    number = int(np.clip(1.9 / style.width, 420, 650))
+    number = int(np.clip(1.5 / style.width, 330, 520))
     # Twice as dense at the front edges, where it frames the face.
     share = random.beta(0.75, 0.75, number)
     column = hanging[0] + share * (hanging[-1] - hanging[0])
@@ -312,7 +316,7 @@ def _falling(ground: HairGround, coverage: Coverage, style: HairStyle, random: n
     wander = np.cumsum(random.normal(0, 0.18, (number, steps)), axis=1) * (1 + style.disorder / 10)
     column = np.clip(column[:, None] + wander, hanging[0], hanging[-1])
     strands = _lie(ground, coverage, row, column, style, random, lowest=0.002)
-    return replace(strands, width=1.15 * strands.width)
+    return replace(strands, width=1.3 * strands.width)
 
 
 def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator) -> Strands:

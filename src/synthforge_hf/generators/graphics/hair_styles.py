@@ -74,7 +74,7 @@ def sample_hair_style(
     if age < 0.03 or (male and age > 0.5 and random.random() < 2 * bald_share):
         return HairStyle("bald")
     style = _cut(male, age, long_share, random)
-    hairline = float(random.normal(0.5, 3.5))
+    hairline = float(random.normal(2.0, 3.5))
     recession = float(max(random.normal(0, 4) + (16 * max(age - 0.5, 0) + 3 if male else 0), 0))
     bare = 0.0
     if male and age > 0.55 and style.name in ("buzz", "short") and random.random() < 0.22:
@@ -93,12 +93,12 @@ def _cut(male: bool, age: float, long_share: float, random: np.random.Generator)
 
     if age < 0.12:  # a baby's down
         return HairStyle("short", between(0.002, 0.006), between(0.0015, 0.003), 0.05, strand=0.03, width=0.002)
-    if random.random() < long_share * (0.25 if male else 1.75):
-        name = one_of("bob", "long", "wavy", "bun", "ponytail", p=[0.2, 0.33, 0.27, 0.11, 0.09])
+    if random.random() < min(long_share * (0.25 if male else 1.75), 0.95):
+        name = one_of("bob", "long", "wavy", "bun", "ponytail", p=[0.2, 0.32, 0.36, 0.07, 0.05])
         return sample_cut(name, random, male)
     names = ("buzz", "short", "messy", "swept back", "curly", "afro")
     return sample_cut(
-        one_of(*names, p=[0.2, 0.38, 0.14, 0.13, 0.1, 0.05] if male else [0.04, 0.42, 0.16, 0.14, 0.16, 0.08]),
+        one_of(*names, p=[0.13, 0.42, 0.17, 0.13, 0.1, 0.05] if male else [0.03, 0.43, 0.18, 0.12, 0.16, 0.08]),
         random,
         male,
     )
@@ -112,8 +112,9 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
 
     side = float(random.choice([-1, 1]))
     parting = side * between(10, 38)
-    fringe = between(6, 15) if random.random() < (0.2 if male else 0.3) else 0.0
+    fringe = between(6, 15) if random.random() < (0.25 if male else 0.42) else 0.0
     sweep = side * between(15, 60) if random.random() < 0.65 else between(-8, 8)
+    shag: dict[str, Any] = {}
     bangs: dict[str, Any] = {"fringe": fringe, "fringe_sweep": sweep, "parting": parting}
     if name == "bald":
         return HairStyle("bald")
@@ -124,11 +125,12 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         )
     if name == "short":
         flow = str(random.choice(["parting", "sweep", "crown"], p=[0.5, 0.3, 0.2]))
-        shag: dict[str, Any] = _over_ears(random) if random.random() < (0.12 if male else 0.4) else {}
+        shag = _over_ears(random) if random.random() < (0.2 if male else 0.5) else {}
         return HairStyle(
             "short",
-            between(0.010, 0.034),
-            between(0.005, 0.018),
+            between(0.020, 0.062),
+            # What hangs over the ears stands off like wings if it is thick there.
+            between(0.006, 0.012) if shag else between(0.010, 0.030),
             between(0.08, 0.22),
             flow=flow,
             strand=between(0.03, 0.06),
@@ -139,24 +141,25 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
             **bangs,
         )
     if name == "messy":
+        shag = _over_ears(random) if random.random() < 0.3 else {}
         return HairStyle(
             "messy",
-            between(0.016, 0.040),
-            between(0.008, 0.022),
+            between(0.022, 0.052),
+            between(0.008, 0.014) if shag else between(0.010, 0.030),
             between(0.2, 0.35),
             flow=str(random.choice(["sweep", "crown"])),
             strand=between(0.03, 0.055),
             width=between(0.0022, 0.0042),
             disorder=between(25, 50),
             lift=between(0.004, 0.012),
-            **(_over_ears(random) if random.random() < 0.3 else {}),
+            **shag,
             **bangs,
         )
     if name == "swept back":
         return HairStyle(
             "swept back",
-            between(0.008, 0.034),
-            between(0.003, 0.010),
+            between(0.016, 0.054),
+            between(0.006, 0.020),
             between(0.06, 0.18),
             flow="back",
             strand=between(0.06, 0.09),
@@ -164,7 +167,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
             disorder=between(4, 14),
         )
     if name == "curly":
-        volume = between(0.020, 0.045)
+        volume = between(0.024, 0.058)
         return HairStyle(
             "curly",
             volume,
@@ -179,7 +182,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
             **bangs | {"fringe": fringe * 0.7},
         )
     if name == "afro":
-        volume = between(0.025, 0.065)
+        volume = between(0.030, 0.080)
         return HairStyle(
             "afro",
             volume,
@@ -195,8 +198,8 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
     if name in ("bun", "ponytail"):
         return HairStyle(
             name,
-            between(0.004, 0.020),
-            between(0.003, 0.009),
+            between(0.006, 0.028),
+            between(0.004, 0.012),
             between(0.05, 0.15),
             flow="tied",
             strand=between(0.07, 0.10),
@@ -207,25 +210,26 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         )
     falling = HairStyle(
         name,
-        between(0.014, 0.040),
-        between(0.014, 0.034),
+        between(0.018, 0.058),
+        between(0.022, 0.066),
         between(0.06, 0.2),
         flow="parting",
         strand=between(0.06, 0.09),
         width=between(0.0025, 0.004),
         disorder=between(4, 11),
-        opening=float(random.choice([between(38, 54), between(54, 66), between(86, 110)], p=[0.6, 0.22, 0.18])),
+        opening=float(random.choice([between(32, 50), between(50, 64), between(86, 110)], p=[0.65, 0.22, 0.13])),
         length=between(0.19, 0.38),
-        forward=between(-0.7, 1.0),
-        inward=between(-0.08, 0.12),
+        forward=between(-0.4, 1.2),
+        inward=between(-0.12, 0.06),
         layers=between(0.05, 0.35),
         **bangs | {"parting": float(random.choice([parting, between(-8, 8)], p=[0.7, 0.3]))},
     )
     if name == "bob":
         return replace(
             falling,
-            opening=between(40, 62),
-            length=between(0.07, 0.16),
+            volume_side=between(0.016, 0.045),
+            opening=between(34, 60),
+            length=between(0.09, 0.18),
             inward=between(0.0, 0.35),
             layers=between(0.03, 0.2),
         )
@@ -234,7 +238,7 @@ def sample_cut(name: str, random: np.random.Generator, male: bool = False) -> Ha
         return replace(
             falling,
             wave=between(0.004, 0.011),
-            volume_side=between(0.020, 0.046),
+            volume_side=between(0.032, 0.08),
             curl=between(0.004, 0.009) if curly else 0.0,
             curl_wave=between(0.025, 0.05),
             disorder=between(8, 16),

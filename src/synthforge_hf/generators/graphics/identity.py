@@ -39,16 +39,17 @@ CALMED = {
 # outer-eye distance.
 MEAN_SHIFT = {
     "head/head-scale-vert-decr-incr": -0.17,
-    "head/head-scale-horiz-decr-incr": 0.17,
-    "eyes/eye-scale-decr-incr": -0.15,
+    "head/head-scale-horiz-decr-incr": 0.3,
+    "eyes/eye-scale-decr-incr": -0.25,
     "eyes/eye-corner1-down-up": -0.2,
-    "eyes/eye-trans-in-out": -0.15,
+    "eyes/eye-trans-in-out": 0.1,
+    "eyes/eye-height2-decr-incr": 0.2,
     "mouth/mouth-scale-vert-decr-incr": -0.25,
-    "mouth/mouth-scale-horiz-decr-incr": 0.2,
+    "mouth/mouth-scale-horiz-decr-incr": 0.35,
     "mouth/mouth-upperlip-height-decr-incr": 0.25,
     "head/head-fat-decr-incr": -0.25,
-    "chin/chin-height-decr-incr": 0.12,
-    "nose/nose-scale-vert-decr-incr": 0.12,
+    "chin/chin-height-decr-incr": 0.32,
+    "nose/nose-scale-vert-decr-incr": 0.25,
     "nose/nose-point-down-up": -0.1,
     # Depth, from how far points shift against each other on turned faces (27, 30, 48, 54, 57 and 8 of 300-W).
     "nose/nose-trans-backward-forward": 0.45,
@@ -58,6 +59,13 @@ MEAN_SHIFT = {
 }
 # MakeHuman's weight shapes the body and leaves the head alone; heavier people have fuller faces.
 WEIGHT_SHIFT = {"head/head-fat-decr-incr": 1.0, "cheek/cheek-volume-decr-incr": 0.8, "neck/neck-double-decr-incr": 1.0}
+# What small children have beyond MakeHuman's morphs: short chins and noses, full cheeks.
+CHILD_SHIFT = {
+    "chin/chin-height-decr-incr": -0.15,
+    "nose/nose-scale-vert-decr-incr": -0.1,
+    "cheek/cheek-volume-decr-incr": 0.25,
+    "head/head-fat-decr-incr": 0.2,
+}
 ONE_SIDED_SHARE = 0.25
 """Share of faces in which a one-sided change (a face shape, an asymmetry) is present at all."""
 
@@ -76,16 +84,26 @@ def sample_identity(head: AnnyHead, settings: HeadSettings, random: np.random.Ge
     difference = random.normal(size=len(value))
     spread = np.where(changes.asymmetric, settings.asymmetry, settings.feature_spread)
     amount = changes.calm * (spread * value + settings.asymmetry * changes.paired * difference)
-    amount += changes.shift + changes.weight_shift * (phenotypes[PHENOTYPES.index("weight")] - 0.5)
+    # All changes are lengths on a grown-up's head: on a small one they would be caricatures.
+    small = childlikeness(phenotypes[PHENOTYPES.index("age")])
+    amount *= 1 - 0.5 * small
+    amount += (1 - 0.8 * small) * changes.shift + small * changes.child_shift
+    amount += changes.weight_shift * (phenotypes[PHENOTYPES.index("weight")] - 0.5)
     amount = np.where(changes.two_sided, amount, 1.5 * np.abs(amount) * present)
     return np.concatenate([phenotypes, np.clip(amount, -1, 1)]).astype(np.float32)
+
+
+def childlikeness(age: float) -> float:
+    """1 for a baby to 0 for who is grown up."""
+    return float(np.clip((0.42 - age) / 0.34, 0, 1))
 
 
 @dataclass(frozen=True)
 class _LocalChanges:
     """All (N,), in the order of the head's coefficients. partner: number of the change that shares its value.
     paired: whether it is one of a left and a right one. asymmetric: an asymmetry by itself. calm: share of the usual
-    spread. shift, weight_shift: of the mean, and per unit of weight. two_sided: as the head says."""
+    spread. shift, weight_shift, child_shift: of the mean, per unit of weight, and of small children. two_sided: as the
+    head says."""
 
     partner: np.ndarray
     paired: np.ndarray
@@ -93,6 +111,7 @@ class _LocalChanges:
     calm: np.ndarray
     shift: np.ndarray
     weight_shift: np.ndarray
+    child_shift: np.ndarray
     two_sided: np.ndarray
 
 
@@ -110,6 +129,7 @@ def _local_changes(head: AnnyHead) -> _LocalChanges:
         calm=np.array([_calm(name) for name in names]),
         shift=np.array([MEAN_SHIFT.get(name, 0.0) for name in shared]),
         weight_shift=np.array([WEIGHT_SHIFT.get(name, 0.0) for name in shared]),
+        child_shift=np.array([CHILD_SHIFT.get(name, 0.0) for name in shared]),
         two_sided=np.array([head.two_sided[name] for name in names]),
     )
 
@@ -121,7 +141,8 @@ def _phenotypes(settings: HeadSettings, random: np.random.Generator) -> np.ndarr
     low, high = settings.age
     adult = max(low, 0.42)
     if (low < 0.42 and random.random() < settings.child_share) or high <= adult:
-        age = random.uniform(low, min(high, 0.42))
+        # More small children than a uniform draw would have: they look least like grown-ups.
+        age = low + (min(high, 0.42) - low) * random.beta(1.0, 1.6)
     else:
         age = adult + (high - adult) * random.beta(1.1, 1.3)
     ancestry = random.dirichlet((0.45, 0.45, 0.45))

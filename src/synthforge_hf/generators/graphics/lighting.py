@@ -19,6 +19,8 @@ from synthforge_hf.rendering.shading import Lighting
 EXPOSURE = 1.09
 """Factor on everything of a well exposed photo: keeps light skin below the shoulder of the tone curve."""
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+USUAL_SKIN = 0.25
+"""Luminance of a skin for which cameras choose the exposure that a white head would need."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,16 @@ class _Light:
         return float(np.sqrt((((ambient_at(self.ambient, normals) + lamp) @ LUMINANCE) ** 2).mean()))
 
 
-def sample_lighting(settings: LightSettings, camera: PinholeCamera, random: np.random.Generator) -> LitScene:
+def sample_lighting(
+    settings: LightSettings, camera: PinholeCamera, random: np.random.Generator, skin: float = USUAL_SKIN
+) -> LitScene:
     """Choose a kind of light by its share and draw one of that kind, exposed for the face up to
-    ``settings.exposure_stops``."""
+    ``settings.exposure_stops``. skin: luminance of the face, which cameras meter, too: darker skin gets more light."""
     to_camera = -camera.world_to_camera[:3, :3].T @ np.array([0, 0, 1.0])
     shares = np.array([getattr(settings, f"{name}_share") for name in KINDS[1:]])
     kind = str(random.choice(KINDS, p=[max(1 - shares.sum(), 0.0), *(shares / max(shares.sum(), 1.0))]))
-    stops = float(random.uniform(*settings.exposure_stops))
+    metered = np.clip(0.3 * np.log2(USUAL_SKIN / skin), -0.25, 0.7)
+    stops = float(random.uniform(*settings.exposure_stops) + metered)
     environment, turn = None, 0.0
     if kind == "environment":
         environment, turn, light, tint = _environment(to_camera, random)

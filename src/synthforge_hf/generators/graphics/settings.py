@@ -51,8 +51,8 @@ class HeadSettings:
     neck_yaw_deg, neck_pitch_deg, neck_roll_deg: ranges of the head's turn on the shoulders.
     """
 
-    age: Range = (0.1, 0.97)
-    child_share: float = 0.12
+    age: Range = (0.03, 0.97)
+    child_share: float = 0.18
     feature_spread: float = 0.3
     asymmetry: float = 0.1
     neck_yaw_deg: Range = (-20.0, 20.0)
@@ -74,7 +74,7 @@ class ExpressionSettings:
     gaze_deg: how far
     the eyes turn away from straight ahead."""
 
-    neutral_share: float = 0.25
+    neutral_share: float = 0.18
     strength: float = 1.0
     gaze_deg: float = 20.0
 
@@ -90,9 +90,9 @@ class AppearanceSettings:
     long_hair_share."""
 
     melanin: Range = (0.0, 1.0)
-    bald_share: float = 0.08
-    beard_share: float = 0.4
-    long_hair_share: float = 0.45
+    bald_share: float = 0.06
+    beard_share: float = 0.45
+    long_hair_share: float = 0.56
     makeup_share: float = 0.4
 
     def __post_init__(self) -> None:
@@ -112,11 +112,11 @@ class LightSettings:
     coloured lamps. The rest is lit as in a studio.
     """
 
-    exposure_stops: Range = (-0.9, 0.5)
+    exposure_stops: Range = (-0.55, 0.3)
     directional_share: Range = (0.1, 0.9)
-    environment_share: float = 0.5
+    environment_share: float = 0.47
     flash_share: float = 0.07
-    side_share: float = 0.06
+    side_share: float = 0.09
     back_share: float = 0.05
     dark_share: float = 0.02
     coloured_share: float = 0.04
@@ -160,9 +160,9 @@ class CameraEffectSettings:
     fewer pixels, scaled up. jpeg: strong compression. greyscale: black and white. old_photo: faded, sepia, grainy.
     """
 
-    defocus_share: float = 0.2
+    defocus_share: float = 0.35
     motion_blur_share: float = 0.05
-    noise_share: float = 0.8
+    noise_share: float = 0.9
     white_balance_share: float = 0.5
     contrast_share: float = 0.85
     saturation_share: float = 0.5
@@ -186,12 +186,12 @@ class AccessorySettings:
     cups, microphones, food, masks and scarves in front of the face.
     """
 
-    glasses_share: float = 0.2
+    glasses_share: float = 0.25
     sunglasses_share: float = 0.25
     headwear_share: float = 0.1
     earrings_share: float = 0.5
     necklace_share: float = 0.25
-    occluder_share: float = 0.08
+    occluder_share: float = 0.11
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
