@@ -130,7 +130,7 @@ def _metadata(manifest: Manifest, features: Features) -> str:
 
 
 def _body(out: Path, manifest: Manifest, features: Features) -> str:
-    recipe, rows = manifest.recipe, manifest.split_rows()
+    recipe, rows = manifest.recipe.published(), manifest.split_rows()
     normals = (
         "| normals | Image, RGB PNG | unit vectors n of the camera frame as n * 0.5 + 0.5; (128, 128, 128) = none |\n"
     )

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Mapping
 from importlib import resources
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -130,7 +129,7 @@ def sources_of(contents: Contents) -> list[Source]:
 
 def own_pictures(recipe: Recipe) -> str:
     """Return the name of the folder or data set that a recipe takes its background pictures from; empty without."""
-    return Path(getattr(getattr(recipe.settings, "background", None), "pictures", None) or "").name
+    return getattr(getattr(recipe.published().settings, "background", None), "pictures", "")
 
 
 def split_card(text: str) -> tuple[dict[str, Any], str]:
