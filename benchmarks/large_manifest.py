@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.card import CARD_NAME
-from synthforge_hf.data.files import file_sha256
 from synthforge_hf.data.manifest import Manifest, ShardRecord, current_versions, write_manifest
 from synthforge_hf.data.recipes import load_recipe
 from synthforge_hf.data.schema import sample_id

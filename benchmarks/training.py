@@ -1,13 +1,16 @@
-"""What the training loop costs beside a bare PyTorch loop, and what the input pipeline costs beside the model.
+"""What the training loop costs beside a bare PyTorch loop, the input pipeline beside the model, and inference.
 
     OMP_NUM_THREADS=1 python benchmarks/training.py [--preset mini] [--batch-size 24] [--steps 20] [--workers 2]
+        [--mediapipe-python OTHER/bin/python]
 
 The first table times steps on one batch that is in memory already, ours and bare in turns, so that other load on the
 machine meets both. The second times what makes batches: reading cached windows with data workers, and cutting crops of
-them, which as many threads do ahead of the model. Windows are random pixels; their content does not matter.
+them, which as many threads do ahead of the model. Windows are random pixels; their content does not matter. The third
+is that of ``inference.py``, for this model.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from inference import PHOTO, inference_table
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -97,6 +101,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=24)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=15, help="of the inference")
+    parser.add_argument("--mediapipe-python", default=sys.executable)
     arguments = parser.parse_args()
     settings = TrainingSettings(
         preset=arguments.preset, batch_size=arguments.batch_size, accumulate=1, epochs=10_000, log_every_steps=20
@@ -154,6 +160,11 @@ def main() -> None:
     console = Console()
     console.print(steps)
     console.print(pipeline)
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / arguments.preset
+        models[0].save_pretrained(model)
+        processor.save_pretrained(model)
+        console.print(inference_table(str(model), PHOTO, arguments.repeats, arguments.mediapipe_python))
 
 
 if __name__ == "__main__":

@@ -133,13 +133,14 @@ def test_a_damaged_manifest_is_replaced_by_its_spare(copy: Path, reference: Refe
 def test_a_resumed_run_hashes_only_what_was_touched(
     copy: Path, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from synthforge_hf import converted_folder
     from synthforge_hf.data import checked_files
 
     hashed: list[str] = []
 
     def file_sha256(path: Path) -> str:
         hashed.append(path.name)
-        return files.file_sha256(path)
+        return converted_folder.file_sha256(path)
 
     monkeypatch.setattr(checked_files, "file_sha256", file_sha256)
     generate(copy, **reference.arguments())

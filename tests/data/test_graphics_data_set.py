@@ -75,12 +75,17 @@ def test_own_backgrounds_are_recorded_and_a_changed_folder_is_refused(tmp_path: 
     report = generate(out, recipe, num_samples=2, backgrounds=pictures, **request)
     assert report.shards_made == 1
     assert {row["background"] for row in load_dataset(str(out), split="train")["attributes"]} == {"picture"}
+    for published in ("synthforge.json", "README.md"):
+        text = (out / published).read_text()
+        assert str(tmp_path) not in text and "pictures" in text
+    pictures = pictures.rename(tmp_path / "elsewhere")
     assert generate(out, recipe, num_samples=2, backgrounds=pictures, **request).shards_made == 0
+    assert generate(out, recipe, num_samples=4, backgrounds=pictures, **request).shards_kept == 1
     Image.new("RGB", (64, 64), (0, 255, 0)).save(pictures / "pink.png")
     with pytest.raises(UsageError, match="pictures_sha256"):
-        generate(out, recipe, num_samples=4, backgrounds=pictures, **request)
+        generate(out, recipe, num_samples=6, backgrounds=pictures, **request)
     with pytest.raises(UsageError, match="another recipe"):
-        generate(out, recipe, num_samples=4, **request)
+        generate(out, recipe, num_samples=6, **request)
 
 
 def test_photos_of_one_person_differ_in_everything_but_the_person(tmp_path: Path) -> None:

@@ -87,6 +87,31 @@ def test_background_pictures_are_part_of_a_recipe_by_their_content(tmp_path: Pat
         pin_backgrounds(Recipe(name="toy", generator="ellipsoid"), moved)
 
 
+def test_a_published_recipe_names_pictures_but_not_where_they_lie(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = pin_backgrounds(load_recipe("faces"), pictures)
+    public = recipe.published()
+    assert public.settings.background.pictures == "pictures"
+    assert public.content_hash() == recipe.content_hash()
+    assert public.published() == public
+    plain = load_recipe("faces")
+    assert plain.published() == plain
+
+    def name(source: str) -> str:
+        background = replace(recipe.settings.background, pictures=source)
+        mine = replace(recipe, settings=replace(recipe.settings, background=background))
+        return mine.published().settings.background.pictures
+
+    assert name("somebody/pictures") == "somebody/pictures"
+    (pictures / "holidays" / "old ones").mkdir(parents=True)
+    monkeypatch.chdir(pictures)
+    for source, expected in (("holidays/old ones", "old ones"), ("holidays/", "holidays"), (".", "pictures")):
+        assert name(source) == expected
+    assert name("/gone/folder") == "folder"
+    assert name("/") == "pictures"
+
+
 def test_a_file_fills_nested_settings_and_leaves_the_rest_at_its_defaults(tmp_path: Path) -> None:
     path = write(tmp_path, "generator: ellipsoid\nimage_format: jpeg\nellipsoid:\n  camera: {azimuth_deg: [-5, 5]}\n")
     recipe = load_recipe(path)

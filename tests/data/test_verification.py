@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from reference_data import Reference
 
-from synthforge_hf.data.files import file_sha256
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.manifest import read_manifest, write_manifest
 from synthforge_hf.data.png import decode_image, encode_png
 from synthforge_hf.data.verification import verify

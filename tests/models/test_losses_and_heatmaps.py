@@ -103,9 +103,29 @@ def test_losses_of_nothing_known_are_zero_with_finite_gradients() -> None:
     assert torch.isfinite(logits.grad).all()
 
 
-def test_heatmaps_of_64_cells_carry_points_within_a_tenth_of_a_cell() -> None:
-    # Two cells from the border a Gaussian of one cell's width begins to be cut off.
-    points = 2 / 64 + torch.rand(64, 68, 2, generator=torch.Generator().manual_seed(0)) * 60 / 64
-    marginals = [gaussian_marginals(points[..., axis], 64, 1.0).clamp(min=1e-30).log() for axis in (1, 0)]
-    heatmaps = marginals[0].unsqueeze(-1) + marginals[1].unsqueeze(-2)
-    assert (64 * (Heatmaps.from_logits(heatmaps).points() - points).abs()).max() < 0.1
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_heatmaps_of_64_cells_carry_points_within_a_tenth_of_a_cell(sigma: float) -> None:
+    # From edge to edge, every value in x and in y; a point of its own for each corner.
+    along = torch.linspace(0, 1, 64 * 64 + 1)
+    across = along[torch.randperm(len(along), generator=torch.Generator().manual_seed(0))]
+    corners = torch.cartesian_prod(*2 * [torch.tensor([0.0, 0.5, 0.6, 1.0, 63.0, 63.4, 63.5, 64.0]) / 64])
+    points = torch.cat([torch.stack([along, across], dim=-1), corners])[None]
+    marginals = [gaussian_marginals(points[..., axis], 64, sigma).clamp(min=1e-30).log() for axis in (1, 0)]
+    decoded = Heatmaps.from_logits(marginals[0].unsqueeze(-1) + marginals[1].unsqueeze(-2)).points()
+    assert decoded.dtype == torch.float32
+    # No mean lies beyond the centre of the outermost cell.
+    nearest = points.clamp(0.5 / 64, 63.5 / 64)
+    assert (64 * (decoded - nearest).abs()).max() < 0.02
+    inside = (points == nearest).all(dim=-1)
+    assert inside.float().mean() > 0.9
+    assert (64 * (decoded - points).abs())[inside].max() < 0.1
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (6, 6)])
+def test_cross_entropy_is_that_with_the_drawn_target(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    target, logits = torch.rand(2, 3, 2, generator=generator), torch.randn(2, 3, *shape, generator=generator)
+    rows, columns = (gaussian_marginals(target[..., axis], shape[1 - axis], 1.0) for axis in (1, 0))
+    drawn = rows.unsqueeze(-1) * columns.unsqueeze(-2)
+    expected = -(drawn * logits.flatten(2).log_softmax(-1).view(logits.shape)).sum(dim=(2, 3))
+    assert torch.allclose(Heatmaps.from_logits(logits).cross_entropy(target, 1.0), expected, atol=1e-5)

@@ -18,7 +18,7 @@ from PIL import Image
 
 import synthforge_hf
 from synthforge_hf.cli import run
-from synthforge_hf.data.files import file_sha256
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.manifest import Manifest, ShardRecord, current_versions, write_manifest
 from synthforge_hf.data.png import decode_image
 from synthforge_hf.data.public.celebamask_hq import read_mask

@@ -12,11 +12,10 @@ from huggingface_hub import DatasetCardData
 
 from synthforge_hf.data.balance import balance_table
 from synthforge_hf.data.files import write_atomically
+from synthforge_hf.data.licenses import license_metadata
 from synthforge_hf.data.manifest import CARD_NAME, Manifest
 from synthforge_hf.data.planning import DATA_FOLDER
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
-
-_HUB_LICENSES = {"apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-sa-4.0", "cc0-1.0", "mit"}
 
 _BODY = Template("""
 # $title
@@ -107,11 +106,8 @@ def _metadata(manifest: Manifest, features: Features) -> str:
     rows, sizes = manifest.split_rows(), _split_sizes(manifest)
     splits = [name for name in manifest.recipe.splits if name in rows]
     data_files = [{"split": name, "path": f"{DATA_FOLDER}/{name}-*"} for name in splits]
-    license_id = manifest.generator_license.lower()
-    known = license_id in _HUB_LICENSES
     fields: dict[str, Any] = {
-        "license": license_id if known else "other",
-        **({} if known else {"license_name": manifest.generator_license}),
+        **license_metadata(manifest.generator_license),
         "pretty_name": _title(manifest),
         "task_categories": ["image-segmentation", "depth-estimation", "keypoint-detection"],
         "tags": ["face", "synthetic", "landmarks", "face-parsing", "surface-normals", "3d", "synthforge"],
@@ -130,7 +126,7 @@ def _metadata(manifest: Manifest, features: Features) -> str:
 
 
 def _body(out: Path, manifest: Manifest, features: Features) -> str:
-    recipe, rows = manifest.recipe, manifest.split_rows()
+    recipe, rows = manifest.recipe.published(), manifest.split_rows()
     normals = (
         "| normals | Image, RGB PNG | unit vectors n of the camera frame as n * 0.5 + 0.5; (128, 128, 128) = none |\n"
     )

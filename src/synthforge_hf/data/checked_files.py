@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from synthforge_hf.data.files import file_sha256
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.manifest import ShardRecord
 
 CHECKED_NAME = "checked.jsonl"

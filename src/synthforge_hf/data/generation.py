@@ -187,7 +187,7 @@ def _begin(out: Path, wanted: Manifest) -> Manifest:
 
 def _difference(found: Recipe, wanted: Recipe) -> str:
     """Name the first key in which two recipes differ."""
-    there, here = _flatten(found.to_mapping()), _flatten(wanted.to_mapping())
+    there, here = (_flatten(recipe.published().to_mapping()) for recipe in (found, wanted))
     for key in [*there, *here]:
         if key not in ("name", "description") and there.get(key) != here.get(key):
             return f"{key} is {there.get(key, 'absent')} there and {here.get(key, 'absent')} here"

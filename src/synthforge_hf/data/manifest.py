@@ -96,7 +96,7 @@ def _content(manifest: Manifest) -> dict[str, Any]:
     records = {name: asdict(record) for name, record in sorted(manifest.shards.items())}
     return {
         "format": FORMAT,
-        "recipe": manifest.recipe.to_mapping(),
+        "recipe": manifest.recipe.published().to_mapping(),
         "recipe_sha256": manifest.recipe.content_hash(),
         "seed": manifest.seed,
         "num_samples": manifest.num_samples,

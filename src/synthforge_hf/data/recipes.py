@@ -15,6 +15,7 @@ begins with ``base: faces`` changes single fields of that recipe and keeps the o
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,6 +110,16 @@ class Recipe:
             content[self.generator]["background"] = {k: v for k, v in background.items() if k != "pictures"}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
+    def published(self) -> "Recipe":
+        """Return the recipe as a data set shows it to others, with the same hash: where on a disk the pictures behind
+        the heads lie concerns nobody, so of a folder the name remains; a repository's id stays.
+        """
+        background = getattr(self.settings, "background", None)
+        if background is None or not background.pictures:
+            return self
+        background = replace(background, pictures=_public_name(background.pictures))
+        return replace(self, settings=replace(self.settings, background=background))
+
 
 def settings_class(generator: str) -> type:
     """Return the settings dataclass of a generator. Raises UsageError for an unknown name."""
@@ -152,6 +163,12 @@ def pin_backgrounds(recipe: Recipe, source: str | Path | None = None) -> Recipe:
     source = str(background.pictures if source is None else source)
     background = replace(background, pictures=source, pictures_sha256=Pictures(source).sha256())
     return replace(recipe, settings=replace(recipe.settings, background=background))
+
+
+def _public_name(source: str) -> str:
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", source) and not Path(source).is_dir():
+        return source
+    return Path(os.path.abspath(source)).name or "pictures"
 
 
 def _load(name_or_path: str | Path, generator: str | None) -> Recipe:

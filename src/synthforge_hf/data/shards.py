@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from datasets import Features
 
 from synthforge_hf.annotation.annotate import annotate
-from synthforge_hf.data.files import file_sha256
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.data.schema import dataset_features, encode_sample, encode_table
 from synthforge_hf.errors import SynthForgeError

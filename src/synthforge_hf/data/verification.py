@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from synthforge_hf.data.files import file_sha256
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.label_checks import check_geometry_columns, check_images
 from synthforge_hf.data.manifest import Manifest
 from synthforge_hf.data.planning import Shard, sample_id

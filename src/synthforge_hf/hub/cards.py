@@ -3,13 +3,13 @@
 import re
 from collections.abc import Collection, Mapping
 from importlib import resources
-from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
 
 from synthforge_hf import __version__
+from synthforge_hf.data.licenses import license_in_metadata, plain_license_name
 from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.errors import SynthForgeError
 from synthforge_hf.hub.contents import PREVIEW_NAME, Contents
@@ -81,7 +81,10 @@ def dataset_card(contents: Contents, repo_id: str, url: str) -> str:
         "consent": consent,
         "licenses": license_table(sources_of(contents)),
     }
-    text = _with_plain_license_name(_PLACEHOLDER.sub(repo_id, contents.card))
+    text = _PLACEHOLDER.sub(repo_id, contents.card)
+    metadata, body = split_card(text)
+    if (plain := _with_plain_license_name(metadata)) != metadata:
+        text = _join_card(plain, body)
     if PREVIEW_NAME not in text:
         picture = f"\n\n![samples: image, depth, normals, segmentation, landmarks]({PREVIEW_NAME})"
         text = re.sub(r"^(# .+)$", lambda match: match[1] + picture, text, count=1, flags=re.MULTILINE)
@@ -111,7 +114,7 @@ def model_card(contents: Contents, repo_id: str, url: str, results: list[Evaluat
         "licenses": license_table(sources_of(contents)),
     }
     text = _with_sections(body, "model.md", fields, replacing=[_MODEL_USE, *([_RESULTS] if results else [])])
-    return _join_card(metadata, text)
+    return _join_card(_with_plain_license_name(metadata), text)
 
 
 def sources_of(contents: Contents) -> list[Source]:
@@ -122,15 +125,12 @@ def sources_of(contents: Contents) -> list[Source]:
     if contents.recipe is not None:
         return [source("the recipe itself", "CC0-1.0")]
     metadata, _ = split_card(contents.card)
-    name = str(metadata.get("license") or "")
-    if name == "other":
-        name = str(metadata.get("license_name") or "other")
-    return [source("weights", name), source("code of the model (synthforge_hf)", "Apache-2.0")]
+    return [source("weights", license_in_metadata(metadata)), source("code of the model (synthforge_hf)", "Apache-2.0")]
 
 
 def own_pictures(recipe: Recipe) -> str:
     """Return the name of the folder or data set that a recipe takes its background pictures from; empty without."""
-    return Path(getattr(getattr(recipe.settings, "background", None), "pictures", None) or "").name
+    return getattr(getattr(recipe.published().settings, "background", None), "pictures", "")
 
 
 def split_card(text: str) -> tuple[dict[str, Any], str]:
@@ -149,14 +149,10 @@ def split_card(text: str) -> tuple[dict[str, Any], str]:
     return metadata, text[match.end() :]
 
 
-def _with_plain_license_name(text: str) -> str:
-    """The Hub takes a short name in small letters where the manifest has a sentence; the sentence stays in the body."""
-    metadata, body = split_card(text)
-    name = str(metadata.get("license_name") or "")
-    plain = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")[:60]
-    if name == plain:
-        return text
-    return _join_card({**metadata, "license_name": plain}, body)
+def _with_plain_license_name(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The Hub takes a short name in small letters where the folder's card has a sentence; that stays in the body."""
+    name = metadata.get("license_name")
+    return {**metadata, "license_name": plain_license_name(str(name))} if name else metadata
 
 
 def _join_card(metadata: dict[str, Any], body: str) -> str:

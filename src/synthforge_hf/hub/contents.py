@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthforge_hf.checkpoints import pretrained
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.card import CARD_NAME
-from synthforge_hf.data.files import file_sha256
 from synthforge_hf.data.manifest import MANIFEST_NAME, Manifest, read_manifest
 from synthforge_hf.data.planning import DATA_FOLDER
 from synthforge_hf.data.recipes import Recipe, load_recipe
@@ -26,7 +26,7 @@ _MODEL_FILES = re.compile(r"[^.].*\.(json|safetensors|yaml|md|txt|csv|png|jpg)")
 _STALE_OF_MODEL = re.compile(
     r"[^/]+\.(safetensors|bin)(\.index\.json)?"  # weights under other names, such as those of another sharding
     r"|\.eval_results/[^/]+\.yaml"  # measured on other weights
-    r"|((annotation|generators|heads|hub|models|rendering)_\w+|errors|segmentation_classes)\.py|detector/[^/]+"
+    r"|((annotation|generators|heads|hub|models|rendering)_\w+|errors|image_limits|segmentation_classes)\.py|detector/[^/]+"
 )
 """What an earlier push may have left that this one does not bring: see also ``self_contained``."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from synthforge_hf.data.licenses import NON_COMMERCIAL, OPEN
 from synthforge_hf.errors import UsageError
 
 
@@ -28,24 +29,6 @@ class Source:
         ]
         return f"{self.name} ({self.license}) forbids {' and '.join(forbidden)}" if forbidden else ""
 
-
-_OPEN = {
-    "apache-2.0": "attribution and notices kept",
-    "bsd-2-clause": "attribution kept",
-    "bsd-3-clause": "attribution kept",
-    "cc-by-4.0": "attribution",
-    "cc-by-sa-4.0": "attribution, same licence",
-    "cc0-1.0": "no condition",
-    "mit": "attribution kept",
-}
-_NON_COMMERCIAL = {
-    "cc-by-nc-4.0": "attribution, no commercial use",
-    "cc-by-nc-sa-4.0": "attribution, same licence, no commercial use",
-    "cc-by-nc-nd-4.0": "attribution, no changed versions, no commercial use",
-}
-
-HUB_LICENSES = {*_OPEN, *_NON_COMMERCIAL}
-"""Licence ids that the Hub knows and whose terms we know."""
 
 _CODE = Source("synthforge_hf (rendering, labels)", "Apache-2.0", "attribution and notices kept", True, True)
 
@@ -76,10 +59,10 @@ _BEHIND_GENERATOR = {
 def source(name: str, license_name: str) -> Source:
     """Return what is known about a licence. An unknown or missing one allows nothing."""
     key = license_name.strip().lower()
-    if key in _OPEN:
-        return Source(name, license_name, _OPEN[key], True, True)
-    if key in _NON_COMMERCIAL:
-        return Source(name, license_name, _NON_COMMERCIAL[key], False, True)
+    if key in OPEN:
+        return Source(name, license_name, OPEN[key], True, True)
+    if key in NON_COMMERCIAL:
+        return Source(name, license_name, NON_COMMERCIAL[key], False, True)
     if not key:
         return Source(name, "not stated", "nobody has said what is allowed", False, False, known=False)
     return Source(name, license_name, "terms not known to this package: read them", False, False, known=False)

@@ -19,8 +19,9 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from tqdm import tqdm
 
+from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.card import CARD_NAME
-from synthforge_hf.data.files import WORK_FOLDER, exclusive, file_sha256, sync_folder, write_atomically, writing
+from synthforge_hf.data.files import WORK_FOLDER, exclusive, sync_folder, write_atomically, writing
 from synthforge_hf.data.manifest import MANIFEST_NAME
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.hub.connection import Hub, Patience, quiet_bar

@@ -22,6 +22,7 @@ from synthforge_hf.models.synthforge.image_processing_synthforge import SynthFor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.training.augmentation import CropMaker
 from synthforge_hf.training.card import write_card
+from synthforge_hf.training.data_licenses import licenses_of_data
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop
 from synthforge_hf.training.runs import cache_windows, start_run
@@ -94,7 +95,7 @@ def train_backbone(
     result = {name.removeprefix("validation/"): value for name, value in metrics.items()}
     loop.save(output_dir)
     if accelerator.is_main_process:
-        write_card(output_dir, dataset, settings, config, result, loop.progress, source.count)
+        write_card(output_dir, dataset, settings, config, result, loop.progress, source.count, source.licenses)
         (output_dir / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     accelerator.print(f"wrote {output_dir}: " + ", ".join(f"{name} {value:.3f}" for name, value in result.items()))
     accelerator.wait_for_everyone()
@@ -105,13 +106,14 @@ def train_backbone(
 @dataclass(frozen=True)
 class Samples:
     """What a run is trained and validated on. examples: windows that show what the labels are like. count: samples of
-    an epoch."""
+    an epoch. licenses: what the data set states of its licence."""
 
     loader: DataLoader | StreamedLoader
     validation: Any
     examples: Any
     labels: tuple[str, ...]
     count: int
+    licenses: tuple[str, ...]
 
 
 def stored_samples(
@@ -120,6 +122,7 @@ def stored_samples(
     """Download the data set where needed, decode its windows once, and read them in shuffled order."""
     with accelerator.main_process_first():
         splits = load_splits(dataset, settings.validation_samples)
+        licenses = licenses_of_data(dataset, splits[0])
     train, validation = (
         cache_windows(FaceWindows(rows, window_settings), settings, accelerator, name)
         for rows, name in zip(splits, ("train", "validation"), strict=True)
@@ -132,7 +135,7 @@ def stored_samples(
         num_workers=settings.data_workers,
         generator=torch.Generator().manual_seed(settings.seed),
     )
-    return Samples(loader, validation, train, train.labels, len(train))
+    return Samples(loader, validation, train, train.labels, len(train), licenses)
 
 
 def streamed_samples(
@@ -150,7 +153,8 @@ def streamed_samples(
         raise UsageError(f"{count} samples do not fill one batch on each process: lower batch_size")
     loader = StreamedLoader(train, settings.batch_size, batches, settings.data_workers)
     validation = StreamedWindows(validation_rows, window_settings).first(settings.validation_samples)
-    return Samples(loader, validation, train.first(STREAMED_EXAMPLES), train.labels, count)
+    licenses = licenses_of_data(dataset, train_rows)
+    return Samples(loader, validation, train.first(STREAMED_EXAMPLES), train.labels, count, licenses)
 
 
 class BackboneTask:

@@ -13,9 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synthforge_hf.errors import SynthForgeError, UsageError
-
-MAXIMUM_PIXELS = 178_000_000
-"""Largest photo that is opened (13,300 x 13,300); beyond, Pillow itself suspects a decompression bomb."""
+from synthforge_hf.image_limits import MAXIMUM_PIXELS
 
 MAXIMUM_CROP_SIDE = 16_384
 """Largest square, in photo pixels, that is cut around a face."""
