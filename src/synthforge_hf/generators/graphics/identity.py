@@ -38,18 +38,21 @@ CALMED = {
 # medians of generated and annotated frontal faces (300-W's training images) differed by 1 to 3 percent of the
 # outer-eye distance.
 MEAN_SHIFT = {
-    "head/head-scale-vert-decr-incr": -0.17,
-    "head/head-scale-horiz-decr-incr": 0.3,
+    "head/head-scale-vert-decr-incr": 0.05,
+    "head/head-scale-horiz-decr-incr": 0.1,
     "eyes/eye-scale-decr-incr": -0.25,
     "eyes/eye-corner1-down-up": -0.2,
     "eyes/eye-trans-in-out": 0.1,
+    "eyes/eye-trans-down-up": 0.06,
     "eyes/eye-height2-decr-incr": 0.2,
-    "mouth/mouth-scale-vert-decr-incr": -0.25,
-    "mouth/mouth-scale-horiz-decr-incr": 0.35,
+    "mouth/mouth-trans-down-up": -0.16,
+    "mouth/mouth-scale-vert-decr-incr": -0.34,
+    "mouth/mouth-scale-horiz-decr-incr": 0.23,
     "mouth/mouth-upperlip-height-decr-incr": 0.25,
     "head/head-fat-decr-incr": -0.25,
-    "chin/chin-height-decr-incr": 0.32,
+    "chin/chin-height-decr-incr": 0.17,
     "nose/nose-scale-vert-decr-incr": 0.25,
+    "nose/nose-trans-down-up": -0.07,
     "nose/nose-point-down-up": -0.1,
     # Depth, from how far points shift against each other on turned faces (27, 30, 48, 54, 57 and 8 of 300-W).
     "nose/nose-trans-backward-forward": 0.45,
