@@ -153,6 +153,7 @@ class TestDepth:
         scores = DepthScores()
         scores.update(1.2 * target, target)
         assert scores.compute()["depth_abs_rel"] == pytest.approx(0.2)
+        assert scores.compute()["depth_abs_rel_scaled"] == pytest.approx(0.0, abs=1e-9)
         assert scores.compute()["depth_si_log"] == pytest.approx(0.0, abs=1e-9)
 
 
