@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from synthforge_hf.data.name_split import check_share, in_training_share
+from synthforge_hf.data.name_split import NameSplit, held_out_only
 from synthforge_hf.data.public.celebamask_hq import exchange_sides, is_mirrored, read_celebamask_hq
 from synthforge_hf.errors import UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
@@ -41,7 +41,7 @@ def evaluate_celebamask_hq(
     directory: str | Path,
     subset: str | None = None,
     crop: str = "whole",
-    train_share: float | None = None,
+    split: NameSplit | None = None,
     limit: int | None = None,
     quiet: bool = True,
 ) -> EvaluationResult:
@@ -50,19 +50,16 @@ def evaluate_celebamask_hq(
     crop: "whole" shows the model the whole photo (these are aligned portraits); "detector" shows it the square around
     the largest detected face, what lies outside counts as background; a photo without a find is shown whole and counted
     in the protocol.
-    train_share: only the photos that are not in this share by the hash of their names. limit: only the first photos.
-    quiet: no progress bar.
-    Raises UsageError for a model with other classes, an unknown ``crop`` or a folder that is not CelebAMask-HQ.
+    split: only the photos whose names it holds out. limit: only the first photos. quiet: no progress bar.
+    Raises UsageError for a model with other classes, an unknown ``crop``, a folder that is not CelebAMask-HQ or
+    a split that holds out none.
     """
     if not analyser.parses_our_classes:
         raise UsageError(f"{analyser.name} predicts {len(analyser.class_names)} classes, not CelebAMask-HQ's 19")
     if crop not in ("whole", "detector"):
         raise UsageError(f"the crop is '{crop}': it must be whole or detector")
     photos = read_celebamask_hq(directory, subset)
-    if train_share is not None:
-        check_share(train_share)
-        photos = [photo for photo in photos if not in_training_share(photo.image.stem, train_share)]
-    photos = photos[:limit]
+    photos = held_out_only(photos, (photo.image.stem for photo in photos), split)[:limit]
     detector = load_face_detector() if crop == "detector" else None
     shipped, corrected = SegmentationScores(SEGMENTATION_CLASSES), SegmentationScores(SEGMENTATION_CLASSES)
     mirrored = missed = 0
@@ -92,7 +89,7 @@ def evaluate_celebamask_hq(
         "whole photo" if crop == "whole" else f"crop around the largest find ({missed} photos without one shown whole)"
     )
     flip = "; averaged with the mirrored crop" if analyser.flip_test else ""
-    first = f", outside the training share {train_share:g}" if train_share else ""
+    first = f", {split.of_held_out}" if split else ""
     first += f", first {limit}" if limit else ""
     return EvaluationResult(
         benchmark="celebamask-hq",
