@@ -38,7 +38,7 @@ class NameSplit:
     def from_fold(cls, fold: str) -> "NameSplit":
         """Hold out one of N equal parts: "2/5" is the second fifth. Raises UsageError unless it is K/N, 1 <= K <= N."""
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", fold)
-        number, count = (int(part) for part in found.groups()) if found else (0, 0)
+        number, count = (int(found[1]), int(found[2])) if found else (0, 0)
         if count < 2 or not 1 <= number <= count:
             raise UsageError(f"the fold is '{fold}': it must be K/N with N at least 2 and K from 1 to N, such as 2/5")
         return cls((number - 1) / count, number / count, f"{number}/{count}")

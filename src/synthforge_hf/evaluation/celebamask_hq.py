@@ -44,6 +44,7 @@ def evaluate_celebamask_hq(
     split: NameSplit | None = None,
     limit: int | None = None,
     quiet: bool = True,
+    scores: "ParsingScores | None" = None,
 ) -> EvaluationResult:
     """Measure parsing on CelebAMask-HQ, at the size of its masks.
 
@@ -51,6 +52,7 @@ def evaluate_celebamask_hq(
     the largest detected face, what lies outside counts as background; a photo without a find is shown whole and counted
     in the protocol.
     split: only the photos whose names it holds out. limit: only the first photos. quiet: no progress bar.
+    scores: where counting goes on, so that folds, each measured with a model of its own, give figures over all of them.
     Raises UsageError for a model with other classes, an unknown ``crop``, a folder that is not CelebAMask-HQ or
     a split that holds out none.
     """
@@ -61,7 +63,7 @@ def evaluate_celebamask_hq(
     photos = read_celebamask_hq(directory, subset)
     photos = held_out_only(photos, (photo.image.stem for photo in photos), split)[:limit]
     detector = load_face_detector() if crop == "detector" else None
-    shipped, corrected = SegmentationScores(SEGMENTATION_CLASSES), SegmentationScores(SEGMENTATION_CLASSES)
+    scores = scores or ParsingScores()
     mirrored = missed = 0
     rows = []
     for photo in track(photos, description="CelebAMask-HQ", disable=quiet):
@@ -74,15 +76,13 @@ def evaluate_celebamask_hq(
             boxes = [max(found, key=lambda box: float((box[2:] - box[:2]).prod()))[None]] if found else None
             missed += not found
         predicted = analyser.analyse([image], boxes)[0]["segmentation"]
-        shipped.update(predicted, target)
-        fixed = exchange_sides(target) if is_mirrored(target) else target
-        mirrored += fixed is not target
-        corrected.update(predicted, fixed)
+        exchanged = scores.update(predicted, target)
+        mirrored += exchanged
         rows.append(
             {
                 "image": photo.image.name,
                 "pixel_accuracy": 100 * float((predicted == target).mean()),
-                "mirrored": int(fixed is not target),
+                "mirrored": int(exchanged),
             }
         )
     where = (
@@ -101,9 +101,31 @@ def evaluate_celebamask_hq(
         ),
         model=analyser.name,
         num_images=len(photos),
-        metrics={**_with_means(shipped.compute(), ""), **_with_means(corrected.compute(SUFFIX), SUFFIX)},
+        metrics=scores.compute(),
         per_image=rows,
     )
+
+
+class ParsingScores:
+    """Pixels counted against masks as shipped and against those in which mirrored photos are put right."""
+
+    def __init__(self) -> None:
+        self.shipped = SegmentationScores(SEGMENTATION_CLASSES)
+        self.corrected = SegmentationScores(SEGMENTATION_CLASSES)
+
+    def update(self, predicted: np.ndarray, target: np.ndarray) -> bool:
+        """Add a photo; return whether it was mirrored without exchanging left and right.
+
+        predicted, target: (H, W) class ids; raises ValueError on different shapes or ids that are no class.
+        """
+        mirrored = is_mirrored(target)
+        self.shipped.update(predicted, target)
+        self.corrected.update(predicted, exchange_sides(target) if mirrored else target)
+        return mirrored
+
+    def compute(self) -> dict[str, Any]:
+        """Return the metrics over all photos so far, in percent; those of corrected masks end in ``SUFFIX``."""
+        return {**_with_means(self.shipped.compute(), ""), **_with_means(self.corrected.compute(SUFFIX), SUFFIX)}
 
 
 def _with_means(metrics: dict[str, Any], suffix: str) -> dict[str, Any]:
