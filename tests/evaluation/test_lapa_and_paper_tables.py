@@ -12,6 +12,7 @@ from synthforge_hf.data.name_split import NameSplit
 from synthforge_hf.data.public.lapa import read_lapa
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.evaluation import check_has_table, evaluate, print_paper_table
+from synthforge_hf.evaluation.celebamask_hq import ParsingScores, evaluate_celebamask_hq
 from synthforge_hf.evaluation.lapa import class_table
 from synthforge_hf.evaluation.report import EvaluationResult
 from synthforge_hf.segmentation_classes import CLASS_ID, LAPA_CLASSES, SEGMENTATION_CLASSES, TO_LAPA
@@ -161,6 +162,10 @@ def test_celebamask_hq_has_the_papers_fourteen_classes(oracle, tmp_path) -> None
     assert result.num_images == sum(NameSplit.from_share(0.5).held_out(str(number)) for number in range(4))
     assert result.metrics["mean_f1"] == pytest.approx(100 * 2 / 3)
     assert result.metrics["mean_f1_14"] == pytest.approx(100)
+    scores = ParsingScores()
+    for fold in ("1/2", "2/2"):
+        evaluate_celebamask_hq(oracle.knows(truth), tmp_path, split=NameSplit.from_fold(fold), scores=scores)
+    assert scores.compute() == evaluate(oracle.knows(truth), "celebamask-hq", tmp_path).metrics
 
 
 def test_the_command_prints_the_table(model_folder, lapa, tmp_path, capsys) -> None:

@@ -57,13 +57,13 @@ def evaluate(
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is {limit}: it must be at least 1")
     split = NameSplit.from_request(train_share, fold)
+    if split is not None and benchmark == "synthforge":
+        raise UsageError(f"our own data sets have a validation split: name a subset instead of {split}")
     analyser = model
     if not isinstance(analyser, FaceAnalyser):
         analyser = FaceAnalyser.load(analyser, device, flip_test=flip_test, refine=refine, batch_size=batch_size)
     options: dict[str, Any] = {"limit": limit, "quiet": quiet}
     if benchmark == "synthforge":
-        if split is not None:
-            raise UsageError(f"our own data sets have a validation split: name a subset instead of {split}")
         result = evaluate_synthetic(analyser, data, subset, **options)
         return _saved(result, output)
     options["split"] = split
