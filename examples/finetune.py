@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--columns", nargs="+", metavar="TASK=COLUMN", help="columns that have other names")
     parser.add_argument("--crop", choices=["auto", "face_box", "landmarks", "detector", "whole"])
     parser.add_argument("--train-share", type=float, help="train on this share, chosen by the hash of file names")
+    parser.add_argument("--fold", metavar="K/N", help="train on all but the K-th of N parts, by the same hash")
     parser.add_argument("--config", help="YAML file of fine-tuning settings; the paper's unless given")
     parser.add_argument("--max-minutes", type=float, help="time budget; the learning rate follows the clock")
     parser.add_argument("--seed", type=int)
@@ -39,6 +40,7 @@ def main() -> int:
             columns=as_mapping(arguments.columns),
             crop=arguments.crop,
             train_share=arguments.train_share,
+            fold=arguments.fold,
             max_minutes=arguments.max_minutes,
             seed=arguments.seed,
         )

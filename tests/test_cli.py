@@ -107,6 +107,18 @@ def test_no_command_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "mini", "--benchmark", "300w"], 2, "--data"),
         (["evaluate", "mini", "--benchmark", "400w", "--data", "."], 2, "400w"),
         (["evaluate", "mini", "--benchmark", "300w", "--data", "absent"], 2, "absent"),
+        (["evaluate", "mini", "--benchmark", "300w", "--data", ".", "--fold", "6/5"], 2, "fold is '6/5'"),
+        (["evaluate", "mini", "--benchmark", "300w", "--data", ".", "--fold", "x"], 2, "fold is 'x'"),
+        (
+            ["evaluate", "mini", "--benchmark", "300w", "--data", ".", "--fold", "2/5", "--train-share", "0.5"],
+            2,
+            "only one of them",
+        ),
+        (
+            ["evaluate", "mini", "--benchmark", "synthforge", "--data", ".", "--fold", "2/5"],
+            2,
+            "instead of the fold 2/5",
+        ),
         (["evaluate", "maxi", "--benchmark", "300w", "--data", "."], 2, "mini"),
         (["evaluate", "nobody/nothing", "--benchmark", "300w", "--data", "."], 1, "nobody/nothing"),
         (["evaluate", "a-file", "--benchmark", "300w", "--data", "."], 2, "a-file"),

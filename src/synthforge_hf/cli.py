@@ -227,6 +227,9 @@ def evaluate(
     train_share: Annotated[
         float | None, typer.Option(help="Only photos that finetune.py with this share does not train on.")
     ] = None,
+    fold: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Only the K-th of N parts, which finetune.py with it holds out.")
+    ] = None,
     table: Annotated[
         str | None, typer.Option(metavar="paper", help="Print the result beside the paper's published figures.")
     ] = None,
@@ -256,6 +259,7 @@ def evaluate(
         limit=limit,
         seed=seed,
         train_share=train_share,
+        fold=fold,
         device=device,
         quiet=not sys.stderr.isatty(),
     )

@@ -8,10 +8,11 @@ from PIL import Image
 from rich.console import Console
 
 from synthforge_hf.cli import run
-from synthforge_hf.data.name_split import in_training_share
+from synthforge_hf.data.name_split import NameSplit
 from synthforge_hf.data.public.lapa import read_lapa
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.evaluation import check_has_table, evaluate, print_paper_table
+from synthforge_hf.evaluation.celebamask_hq import ParsingScores, evaluate_celebamask_hq
 from synthforge_hf.evaluation.lapa import class_table
 from synthforge_hf.evaluation.report import EvaluationResult
 from synthforge_hf.segmentation_classes import CLASS_ID, LAPA_CLASSES, SEGMENTATION_CLASSES, TO_LAPA
@@ -62,11 +63,20 @@ def test_exchanged_eyes_cost_both_classes(oracle, lapa) -> None:
 def test_a_training_share_leaves_the_others(oracle, lapa) -> None:
     folder, truth = lapa
     result = evaluate(oracle.knows(truth), "lapa", folder, train_share=0.5)
-    assert result.num_images == sum(not in_training_share(str(number), 0.5) for number in range(6))
+    assert result.num_images == sum(NameSplit.from_share(0.5).held_out(str(number)) for number in range(6))
     assert 0 < result.num_images < 6
     assert "outside the training share 0.5" in result.protocol
     with pytest.raises(UsageError, match="share"):
         evaluate(oracle, "lapa", folder, train_share=1.5)
+
+
+def test_folds_share_out_the_photos(oracle, lapa) -> None:
+    folder, truth = lapa
+    results = [evaluate(oracle.knows(truth), "lapa", folder, fold=fold) for fold in ("1/2", "2/2")]
+    names = [{row["image"] for row in result.per_image} for result in results]
+    assert names[0] | names[1] == {f"{number}.png" for number in range(6)}
+    assert not names[0] & names[1]
+    assert "subset test, only the fold 2/2;" in results[1].protocol
 
 
 def test_the_real_model_runs_on_photos_as_shipped(analyser, lapa) -> None:
@@ -149,9 +159,13 @@ def test_celebamask_hq_has_the_papers_fourteen_classes(oracle, tmp_path) -> None
         Image.fromarray(labels).save(tmp_path / "masks" / f"{number}.png")
         Image.new("RGB", (40, 40), (number,) * 3).save(tmp_path / "images" / f"{number}.png")
     result = evaluate(oracle.knows(truth), "celebamask-hq", tmp_path, train_share=0.5)
-    assert result.num_images == sum(not in_training_share(str(number), 0.5) for number in range(4))
+    assert result.num_images == sum(NameSplit.from_share(0.5).held_out(str(number)) for number in range(4))
     assert result.metrics["mean_f1"] == pytest.approx(100 * 2 / 3)
     assert result.metrics["mean_f1_14"] == pytest.approx(100)
+    scores = ParsingScores()
+    for fold in ("1/2", "2/2"):
+        evaluate_celebamask_hq(oracle.knows(truth), tmp_path, split=NameSplit.from_fold(fold), scores=scores)
+    assert scores.compute() == evaluate(oracle.knows(truth), "celebamask-hq", tmp_path).metrics
 
 
 def test_the_command_prints_the_table(model_folder, lapa, tmp_path, capsys) -> None:

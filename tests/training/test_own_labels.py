@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from PIL.Image import Resampling
 
-from synthforge_hf.data.name_split import in_training_share
+from synthforge_hf.data.name_split import NameSplit, place_of_name
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.training.own_labels import open_labels, read_depth
 
@@ -42,7 +42,7 @@ def points(*changes: tuple[int, list]) -> list:
 
 
 def all_samples(dataset: str, tasks: tuple[str, ...], **options: object) -> list:
-    sources = open_labels(dataset, tasks, train_share=0.5, **options)  # type: ignore[arg-type]
+    sources = open_labels(dataset, tasks, name_split=NameSplit.from_share(0.5), **options)  # type: ignore[arg-type]
     return [source.load(index) for source in sources for index in range(len(source))]
 
 
@@ -119,10 +119,10 @@ def test_wrong_columns_and_splits(tmp_path: Path) -> None:
     data = write_photos(tmp_path / "a", points=points())
     with pytest.raises(UsageError, match=r"no column 'landmarks_2d', only image, points; .*--columns landmarks="):
         open_labels(data, ("landmarks",))
-    train, _ = open_labels(data, ("landmarks",), {"landmarks": "points"}, train_share=0.5)
+    train, _ = open_labels(data, ("landmarks",), {"landmarks": "points"}, name_split=NameSplit.from_share(0.5))
     assert train.load(0).landmarks is not None
     with pytest.raises(UsageError, match=r"column 'points'.*must hold images"):
-        open_labels(data, ("segmentation",), {"segmentation": "points"}, train_share=0.5)
+        open_labels(data, ("segmentation",), {"segmentation": "points"}, name_split=NameSplit.from_share(0.5))
     with pytest.raises(UsageError, match="cannot load the data set"):
         open_labels(str(tmp_path / "absent"), ("landmarks",))
     (tmp_path / "empty" / "data").mkdir(parents=True)
@@ -134,7 +134,7 @@ def test_wrong_columns_and_splits(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"split 'train' .*is empty|cannot load the data set"):
         open_labels(str(tmp_path / "empty"), ("landmarks",))
     with pytest.raises(UsageError, match="leaves none to"):
-        open_labels(data, ("landmarks",), {"landmarks": "points"}, train_share=1e-6)
+        open_labels(data, ("landmarks",), {"landmarks": "points"}, name_split=NameSplit.from_share(1e-6))
 
 
 def write_300w(folder: Path, count: int) -> None:
@@ -148,15 +148,28 @@ def write_300w(folder: Path, count: int) -> None:
 def test_300w_is_split_by_name_and_test_photos_are_left_alone(tmp_path: Path) -> None:
     write_300w(tmp_path / "helen" / "trainset", 12)
     write_300w(tmp_path / "helen" / "testset", 3)
-    train, held_out = open_labels(str(tmp_path), ("landmarks",), train_share=0.667)
+    train, held_out = open_labels(str(tmp_path), ("landmarks",), name_split=NameSplit.from_share(0.667))
     names = [[Path(source.name(index)).stem for index in range(len(source))] for source in (train, held_out)]
     assert sorted(names[0] + names[1]) == sorted(f"face{number}" for number in range(12))
-    assert all(in_training_share(name, 0.667) for name in names[0])
-    assert not any(in_training_share(name, 0.667) for name in names[1])
+    assert all(place_of_name(name) < 0.667 for name in names[0])
+    assert all(place_of_name(name) >= 0.667 for name in names[1])
     assert "testset" not in train.name(0)
     assert (train.crop, train.load(0).landmarks.shape) == ("landmarks", (68, 2))
     with pytest.raises(UsageError, match="300-W has no labels for the task 'depth'"):
         open_labels(str(tmp_path), ("depth",))
+
+
+def test_a_fold_is_validated_on_and_all_else_trained_on(tmp_path: Path) -> None:
+    write_300w(tmp_path / "helen" / "trainset", 12)
+    validated = []
+    for number in (1, 2, 3):
+        sources = open_labels(str(tmp_path), ("landmarks",), name_split=NameSplit.from_fold(f"{number}/3"))
+        train, held_out = ({source.name(index) for index in range(len(source))} for source in sources)
+        assert len(train) + len(held_out) == 12
+        assert not train & held_out
+        assert all((number - 1) / 3 <= place_of_name(Path(name).stem) < number / 3 for name in held_out)
+        validated += held_out
+    assert len(validated) == len(set(validated)) == 12
 
 
 def test_own_metadata_wins_over_folders_like_a_benchmarks(tmp_path: Path) -> None:
@@ -168,7 +181,9 @@ def test_own_metadata_wins_over_folders_like_a_benchmarks(tmp_path: Path) -> Non
         Image.new("L", SIZE, number % 2).save(tmp_path / "masks" / f"{number}.png")
         lines.append(f'{{"file_name": "images/{number}.png", "segmentation_file_name": "masks/{number}.png"}}')
     (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
-    train, _ = open_labels(str(tmp_path), ("segmentation",), class_names=("no", "yes"), train_share=0.5)
+    train, _ = open_labels(
+        str(tmp_path), ("segmentation",), class_names=("no", "yes"), name_split=NameSplit.from_share(0.5)
+    )
     assert train.class_names == ("no", "yes")
 
 
@@ -181,13 +196,7 @@ def test_celebamask_hq_photos_may_be_larger_than_their_masks(tmp_path: Path) -> 
         Image.fromarray(labels).convert("RGB").resize((40, 40), Resampling.NEAREST).save(
             tmp_path / "images" / f"{number}.png"
         )
-    train, held_out = open_labels(str(tmp_path), ("segmentation",), train_share=0.5)
+    train, held_out = open_labels(str(tmp_path), ("segmentation",), name_split=NameSplit.from_share(0.5))
     assert len(train) + len(held_out) == 6
     assert (train.crop, len(train.class_names or ())) == ("whole", 19)
     assert train.load(0).segmentation.shape == (20, 20)
-
-
-def test_the_share_of_names_is_the_share_asked_for() -> None:
-    chosen = [in_training_share(f"photo {number}", 0.667) for number in range(3000)]
-    assert abs(np.mean(chosen) - 0.667) < 0.03
-    assert in_training_share("photo 0", 0.667) == in_training_share("photo 0", 0.667)

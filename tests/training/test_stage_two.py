@@ -15,6 +15,7 @@ from drawn_faces import draw_face, drawn_data_set
 from PIL import Image
 from transformers import AutoModel
 
+from synthforge_hf.data.name_split import place_of_name
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
 from synthforge_hf.models.label_finetuning.modeling_label_finetuning import SynthForgeForLabelFinetuning
@@ -164,12 +165,16 @@ def test_classes_are_counted_where_they_have_no_names(backbone: Path, tmp_path: 
         Image.fromarray(np.full((30, 40), number % 4, np.uint8)).save(photos / f"mask{number}.png")
         lines.append(json.dumps({"file_name": f"{number}.png", "segmentation_file_name": f"mask{number}.png"}))
     (photos / "metadata.jsonl").write_text("\n".join(lines))
-    chosen = settings(tmp_path / "cache", "segmentation", crop="whole", epochs=1, crop_scale=2.0)
+    chosen = settings(tmp_path / "cache", "segmentation", crop="whole", epochs=1, crop_scale=2.0, fold="2/5")
     metrics = finetune_labels(str(backbone), str(photos), tmp_path / "run", chosen)
     assert 0 <= metrics["mean_f1"] <= 100
     model = AutoModel.from_pretrained(tmp_path / "run")
     assert model.config.num_labels == 4
     assert SynthForgeImageProcessor.from_pretrained(tmp_path / "run").crop_scale == 2.0
+    trained = sum(not 0.2 <= place_of_name(str(number)) < 0.4 for number in range(8))
+    assert 0 < trained < 8
+    card = " ".join((tmp_path / "run" / "README.md").read_text().split())
+    assert f"{trained} samples of `photos`, those whose names lie outside the fold 2/5;" in card
 
 
 def test_only_a_backbone_can_be_fine_tuned(backbone: Path, tmp_path: Path) -> None:
@@ -185,6 +190,8 @@ def test_only_a_backbone_can_be_fine_tuned(backbone: Path, tmp_path: Path) -> No
         ({}, "tasks"),
         ({"tasks": ["landmarks", "landmarks"]}, "tasks"),
         ({"tasks": ["depth"], "train_share": 1.0}, "share"),
+        ({"tasks": ["depth"], "fold": "6/5"}, "fold is '6/5'"),
+        ({"tasks": ["depth"], "fold": "2/5", "train_share": 0.5}, "only one of them"),
         ({"tasks": ["depth"], "epochs": 0}, "epochs"),
         ({"tasks": ["depth"], "columns": {"landmarks": "x"}}, "columns"),
         ({"tasks": ["depth"], "network": {"num_landmarks": 3}}, "network.num_landmarks"),
@@ -195,6 +202,18 @@ def test_only_a_backbone_can_be_fine_tuned(backbone: Path, tmp_path: Path) -> No
 def test_impossible_settings_are_refused(mapping: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read_finetuning_settings(None, **mapping)
+
+
+def test_the_script_refuses_a_wrong_fold_in_one_line(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = str(repository / "examples" / "finetune.py")
+    arguments = ["--model", "mini", "--dataset", "photos", "--task", "depth", "--output-dir", "run", "--fold", "6/5"]
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    assert runpy.run_path(script)["main"]() == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the fold is '6/5'")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["finetune-mini", "finetune-paper", "finetune-paper-features"])

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from synthforge_hf.data.name_split import NameSplit
 from synthforge_hf.errors import UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
 from synthforge_hf.evaluation.celebamask_hq import evaluate_celebamask_hq
@@ -30,6 +31,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     train_share: float | None = None,
+    fold: str | None = None,
     device: str = "auto",
     quiet: bool = True,
 ) -> EvaluationResult:
@@ -44,7 +46,8 @@ def evaluate(
     boxes, box_noise, seed: 300-W only, see ``evaluate_300w``. crop: CelebAMask-HQ only, see ``evaluate_celebamask_hq``.
     flip_test: average with the mirrored crop. refine: crop a second time around the first landmarks.
     train_share: only the photos outside this training share, on which label fine-tuning with the same share has not
-        trained; not for our own data sets, which have a split of their own.
+        trained. fold: "2/5": only the second fifth, which fine-tuning with the same fold holds out. At most one of the
+        two; not for our own data sets, which have a split of their own.
     limit: only the first images. quiet: no progress bar.
 
     Raises UsageError for a wrong request and SynthForgeError for data or models that cannot be read.
@@ -53,16 +56,17 @@ def evaluate(
         raise UsageError(f"there is no benchmark '{benchmark}' yet: take one of {', '.join(BENCHMARKS)}")
     if limit is not None and limit < 1:
         raise UsageError(f"the limit is {limit}: it must be at least 1")
+    split = NameSplit.from_request(train_share, fold)
+    if split is not None and benchmark == "synthforge":
+        raise UsageError(f"our own data sets have a validation split: name a subset instead of {split}")
     analyser = model
     if not isinstance(analyser, FaceAnalyser):
         analyser = FaceAnalyser.load(analyser, device, flip_test=flip_test, refine=refine, batch_size=batch_size)
     options: dict[str, Any] = {"limit": limit, "quiet": quiet}
     if benchmark == "synthforge":
-        if train_share is not None:
-            raise UsageError("our own data sets have a validation split: name a subset instead of a training share")
         result = evaluate_synthetic(analyser, data, subset, **options)
         return _saved(result, output)
-    options["train_share"] = train_share
+    options["split"] = split
     if benchmark == "300w":
         result = evaluate_300w(analyser, data, subset, boxes=boxes, box_noise=box_noise, seed=seed, **options)
     elif benchmark == "lapa":

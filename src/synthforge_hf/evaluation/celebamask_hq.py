@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from synthforge_hf.data.name_split import check_share, in_training_share
+from synthforge_hf.data.name_split import NameSplit, held_out_only
 from synthforge_hf.data.public.celebamask_hq import exchange_sides, is_mirrored, read_celebamask_hq
 from synthforge_hf.errors import UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
@@ -41,30 +41,29 @@ def evaluate_celebamask_hq(
     directory: str | Path,
     subset: str | None = None,
     crop: str = "whole",
-    train_share: float | None = None,
+    split: NameSplit | None = None,
     limit: int | None = None,
     quiet: bool = True,
+    scores: "ParsingScores | None" = None,
 ) -> EvaluationResult:
     """Measure parsing on CelebAMask-HQ, at the size of its masks.
 
     crop: "whole" shows the model the whole photo (these are aligned portraits); "detector" shows it the square around
     the largest detected face, what lies outside counts as background; a photo without a find is shown whole and counted
     in the protocol.
-    train_share: only the photos that are not in this share by the hash of their names. limit: only the first photos.
-    quiet: no progress bar.
-    Raises UsageError for a model with other classes, an unknown ``crop`` or a folder that is not CelebAMask-HQ.
+    split: only the photos whose names it holds out. limit: only the first photos. quiet: no progress bar.
+    scores: where counting goes on, so that folds, each measured with a model of its own, give figures over all of them.
+    Raises UsageError for a model with other classes, an unknown ``crop``, a folder that is not CelebAMask-HQ or
+    a split that holds out none.
     """
     if not analyser.parses_our_classes:
         raise UsageError(f"{analyser.name} predicts {len(analyser.class_names)} classes, not CelebAMask-HQ's 19")
     if crop not in ("whole", "detector"):
         raise UsageError(f"the crop is '{crop}': it must be whole or detector")
     photos = read_celebamask_hq(directory, subset)
-    if train_share is not None:
-        check_share(train_share)
-        photos = [photo for photo in photos if not in_training_share(photo.image.stem, train_share)]
-    photos = photos[:limit]
+    photos = held_out_only(photos, (photo.image.stem for photo in photos), split)[:limit]
     detector = load_face_detector() if crop == "detector" else None
-    shipped, corrected = SegmentationScores(SEGMENTATION_CLASSES), SegmentationScores(SEGMENTATION_CLASSES)
+    scores = scores or ParsingScores()
     mirrored = missed = 0
     rows = []
     for photo in track(photos, description="CelebAMask-HQ", disable=quiet):
@@ -77,22 +76,20 @@ def evaluate_celebamask_hq(
             boxes = [max(found, key=lambda box: float((box[2:] - box[:2]).prod()))[None]] if found else None
             missed += not found
         predicted = analyser.analyse([image], boxes)[0]["segmentation"]
-        shipped.update(predicted, target)
-        fixed = exchange_sides(target) if is_mirrored(target) else target
-        mirrored += fixed is not target
-        corrected.update(predicted, fixed)
+        exchanged = scores.update(predicted, target)
+        mirrored += exchanged
         rows.append(
             {
                 "image": photo.image.name,
                 "pixel_accuracy": 100 * float((predicted == target).mean()),
-                "mirrored": int(fixed is not target),
+                "mirrored": int(exchanged),
             }
         )
     where = (
         "whole photo" if crop == "whole" else f"crop around the largest find ({missed} photos without one shown whole)"
     )
     flip = "; averaged with the mirrored crop" if analyser.flip_test else ""
-    first = f", outside the training share {train_share:g}" if train_share else ""
+    first = f", {split.of_held_out}" if split else ""
     first += f", first {limit}" if limit else ""
     return EvaluationResult(
         benchmark="celebamask-hq",
@@ -104,9 +101,31 @@ def evaluate_celebamask_hq(
         ),
         model=analyser.name,
         num_images=len(photos),
-        metrics={**_with_means(shipped.compute(), ""), **_with_means(corrected.compute(SUFFIX), SUFFIX)},
+        metrics=scores.compute(),
         per_image=rows,
     )
+
+
+class ParsingScores:
+    """Pixels counted against masks as shipped and against those in which mirrored photos are put right."""
+
+    def __init__(self) -> None:
+        self.shipped = SegmentationScores(SEGMENTATION_CLASSES)
+        self.corrected = SegmentationScores(SEGMENTATION_CLASSES)
+
+    def update(self, predicted: np.ndarray, target: np.ndarray) -> bool:
+        """Add a photo; return whether it was mirrored without exchanging left and right.
+
+        predicted, target: (H, W) class ids; raises ValueError on different shapes or ids that are no class.
+        """
+        mirrored = is_mirrored(target)
+        self.shipped.update(predicted, target)
+        self.corrected.update(predicted, exchange_sides(target) if mirrored else target)
+        return mirrored
+
+    def compute(self) -> dict[str, Any]:
+        """Return the metrics over all photos so far, in percent; those of corrected masks end in ``SUFFIX``."""
+        return {**_with_means(self.shipped.compute(), ""), **_with_means(self.corrected.compute(SUFFIX), SUFFIX)}
 
 
 def _with_means(metrics: dict[str, Any], suffix: str) -> dict[str, Any]:

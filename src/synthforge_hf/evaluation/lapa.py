@@ -10,7 +10,7 @@ import numpy as np
 from rich.progress import track
 
 from synthforge_hf.annotation.face_box import face_box
-from synthforge_hf.data.name_split import check_share, in_training_share
+from synthforge_hf.data.name_split import NameSplit, held_out_only
 from synthforge_hf.data.public.lapa import read_lapa
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
@@ -26,23 +26,20 @@ def evaluate_lapa(
     analyser: FaceAnalyser,
     directory: str | Path,
     subset: str | None = None,
-    train_share: float | None = None,
+    split: NameSplit | None = None,
     limit: int | None = None,
     quiet: bool = True,
 ) -> EvaluationResult:
     """Measure parsing on LaPa, at the size of its photos.
 
-    subset: "train", "val" or "test" (the default). train_share: only the photos that are not in this share by the hash
-    of their names. limit: only the first photos. quiet: no progress bar.
-    Raises UsageError for a model with other classes than LaPa's or ours, or a folder that is not LaPa.
+    subset: "train", "val" or "test" (the default). split: only the photos whose names it holds out.
+    limit: only the first photos. quiet: no progress bar.
+    Raises UsageError for a model with other classes than LaPa's or ours, a folder that is not LaPa or a split
+    that holds out none.
     """
-    if train_share is not None:
-        check_share(train_share)
     table = class_table(analyser)
     photos = read_lapa(directory, subset)
-    if train_share is not None:
-        photos = [photo for photo in photos if not in_training_share(photo.image.stem, train_share)]
-    photos = photos[:limit]
+    photos = held_out_only(photos, (photo.image.stem for photo in photos), split)[:limit]
     scores, rows = SegmentationScores(LAPA_CLASSES), []
     both_eyes = left_on_the_left = 0
     for sample in track(photos, description="LaPa", disable=quiet):
@@ -60,7 +57,7 @@ def evaluate_lapa(
     how = "the model's own classes" if analyser.class_names == LAPA_CLASSES else "zero-shot, 19 classes mapped by table"
     parts = [
         f"subset {subset or 'test'}"
-        + (f", outside the training share {train_share:g}" if train_share else "")
+        + (f", {split.of_held_out}" if split else "")
         + (f", first {limit}" if limit else ""),
         how,
         f"ground-truth boxes, square crop {analyser.processor.crop_scale:g} x face box, background outside",

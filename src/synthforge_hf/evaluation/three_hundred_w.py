@@ -12,7 +12,7 @@ import numpy as np
 from rich.progress import track
 
 from synthforge_hf.annotation.face_box import box_iou, face_box
-from synthforge_hf.data.name_split import check_share, in_training_share
+from synthforge_hf.data.name_split import NameSplit, held_out_only
 from synthforge_hf.data.public.three_hundred_w import read_300w
 from synthforge_hf.errors import UsageError
 from synthforge_hf.evaluation.analyser import FaceAnalyser
@@ -33,7 +33,7 @@ def evaluate_300w(
     boxes: str = "ground-truth",
     box_noise: float = 0.0,
     seed: int = 0,
-    train_share: float | None = None,
+    split: NameSplit | None = None,
     limit: int | None = None,
     quiet: bool = True,
 ) -> EvaluationResult:
@@ -41,9 +41,10 @@ def evaluate_300w(
 
     box_noise: standard deviation of the box's displacement in x and y, relative to its larger side, and of the log of
     its size.
-    seed: of that noise. train_share: only the photos that are not in this share by the hash of their names.
+    seed: of that noise. split: only the photos whose names it holds out.
     limit: only the first photos. quiet: no progress bar.
-    Raises UsageError for a model without 68 points, unknown ``boxes`` or a folder that is not 300-W.
+    Raises UsageError for a model without 68 points, unknown ``boxes``, a folder that is not 300-W or a split
+    that holds out none.
     """
     if analyser.model.config.num_landmarks != 68:
         raise UsageError(f"300-W has 68 landmarks, {analyser.name} predicts {analyser.model.config.num_landmarks}")
@@ -52,10 +53,7 @@ def evaluate_300w(
     if box_noise < 0:
         raise UsageError(f"box noise is {box_noise}: it must not be negative")
     samples = read_300w(directory, subset)
-    if train_share is not None:
-        check_share(train_share)
-        samples = [sample for sample in samples if not in_training_share(sample[0].stem, train_share)]
-    samples = samples[:limit]
+    samples = held_out_only(samples, (path.stem for path, _ in samples), split)[:limit]
     truth = np.stack([landmarks for _, landmarks in samples])
     chosen = face_box(truth)
     detector = load_face_detector() if boxes == "detector" else None
@@ -80,7 +78,7 @@ def evaluate_300w(
     missed = int((~np.isfinite(errors["nme_interocular"])).sum())
     return EvaluationResult(
         benchmark="300w",
-        protocol=_protocol(analyser, subset, boxes, box_noise, train_share, limit, missed),
+        protocol=_protocol(analyser, subset, boxes, box_noise, split, limit, missed),
         model=analyser.name,
         num_images=len(samples),
         metrics=summarise_landmark_errors(errors),
@@ -93,13 +91,13 @@ def _protocol(
     subset: str | None,
     boxes: str,
     box_noise: float,
-    train_share: float | None,
+    split: NameSplit | None,
     limit: int | None,
     missed: int,
 ) -> str:
     parts = [
         f"subset {subset or 'all photos'}"
-        + (f", outside the training share {train_share:g}" if train_share else "")
+        + (f", {split.of_held_out}" if split else "")
         + (f", first {limit}" if limit else ""),
         "68 points, normalised by the outer eye corners (36, 45)",
         f"{boxes} boxes"

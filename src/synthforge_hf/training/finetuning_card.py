@@ -60,6 +60,7 @@ def write_finetuning_card(
         "segmentation": f"{config.num_labels} classes ({names})",
         "depth": "depth",
     }
+    split = settings.name_split()
     text = TEMPLATE.format(
         backbone=Path(backbone).name,
         dataset=Path(dataset).name,
@@ -67,9 +68,7 @@ def write_finetuning_card(
         tasks=" and ".join(settings.tasks),
         scheme="; ".join(schemes[task] for task in settings.tasks),
         samples=samples,
-        share=f", those whose names fall into the training share {settings.train_share:g}"
-        if settings.train_share
-        else "",
+        share=f", those whose names {split.of_trained}" if split else "",
         steps=progress.step,
         minutes=progress.seconds / 60,
         rows="\n".join(f"| {name} | {value:.3f} |" for name, value in metrics.items()),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from synthforge_hf.data.name_split import check_share
+from synthforge_hf.data.name_split import NameSplit
 from synthforge_hf.data.schema import DEPTH_UNIT
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.label_finetuning.configuration_label_finetuning import TASKS
@@ -23,6 +23,7 @@ class FinetuningSettings:
     depth_unit: metres per step of the depth images.
     crop: what frames a face, see ``label_windows``; "auto": as suits the set. crop_scale: None: the backbone's.
     train_share: train on this share of the samples, chosen by the hash of their names, validate on the others.
+    fold: "K/N": train on all but the K-th of N parts, by the same hash, validate on that part. At most one of the two.
     The others are as in ``TrainingSettings``.
     """
 
@@ -36,6 +37,7 @@ class FinetuningSettings:
     crop: Literal["auto", "face_box", "landmarks", "detector", "whole"] = "auto"
     crop_scale: float | None = None
     train_share: float | None = None
+    fold: str | None = None
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     seed: int = 0
     epochs: int = 20
@@ -65,8 +67,7 @@ class FinetuningSettings:
         for name in ("tasks", "use_features", "num_landmarks", "id2label", "num_labels", "backbone_config"):
             if name in self.network:
                 raise UsageError(f"network.{name} follows from the data and the other settings: leave it out")
-        if self.train_share is not None:
-            check_share(self.train_share)
+        self.name_split()
         if self.depth_unit <= 0:
             raise UsageError(f"depth_unit must be positive, got {self.depth_unit}")
         if self.class_names is not None and not 2 <= len(self.class_names) <= 255:
@@ -74,6 +75,10 @@ class FinetuningSettings:
         if self.crop_scale is not None and self.crop_scale < 1:
             raise UsageError(f"crop_scale must be at least 1 (the face box itself), got {self.crop_scale}")
         self.for_loop()
+
+    def name_split(self) -> NameSplit | None:
+        """Which samples are held out, where the settings say so. Raises UsageError for impossible values."""
+        return NameSplit.from_request(self.train_share, self.fold)
 
     def for_loop(self) -> TrainingSettings:
         """What the training loop needs, in its own terms. Raises UsageError for impossible values."""

@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from synthforge_hf.data.name_split import place_of_name
+from synthforge_hf.data.name_split import NameSplit, place_of_name
 from synthforge_hf.data.public.celebamask_hq import ParsingPhoto, exchange_sides, is_mirrored, read_celebamask_hq
 from synthforge_hf.data.public.lapa import LaPaPhoto, read_lapa
 from synthforge_hf.data.public.three_hundred_w import is_test_photo, read_300w
@@ -73,23 +73,23 @@ def open_labels(
     tasks: Sequence[str],
     columns: Mapping[str, str] | None = None,
     class_names: Sequence[str] | None = None,
-    train_share: float | None = None,
+    name_split: NameSplit | None = None,
     depth_unit: float = DEPTH_UNIT,
 ) -> tuple[LabelSource, LabelSource]:
     """Return the samples to train on and those to validate on.
 
     dataset: folder of 300-W, LaPa or CelebAMask-HQ, or what ``load_dataset`` takes. columns: task or "image" -> column,
-    where it is not called as in ``LABEL_COLUMNS``. class_names: of the segmentation, by id. train_share: train on the
-    samples whose names fall into this share (see ``in_training_share``) and validate on the others; None: the set's own
-    validation split if it has one. depth_unit: metres per step of the depth images.
+    where it is not called as in ``LABEL_COLUMNS``. class_names: of the segmentation, by id. name_split: validate on
+    the samples whose names it holds out and train on the others; None: the set's own validation split if it has one.
+    depth_unit: metres per step of the depth images.
     Raises UsageError when there is no such set, it lacks a column or a split is empty.
     """
     folder = Path(dataset)
     if folder.is_dir():
-        found = _benchmark_folder(folder, tasks, train_share)
+        found = _benchmark_folder(folder, tasks, name_split)
         if found is not None:
             return found
-    return _open_data_set(dataset, tasks, dict(columns or {}), class_names, train_share, depth_unit)
+    return _open_data_set(dataset, tasks, dict(columns or {}), class_names, name_split, depth_unit)
 
 
 class FileSource:
@@ -263,7 +263,7 @@ def _open(value: Mapping[str, Any], where: str) -> Image.Image:
 
 
 def _benchmark_folder(
-    folder: Path, tasks: Sequence[str], share: float | None
+    folder: Path, tasks: Sequence[str], name_split: NameSplit | None
 ) -> tuple[LabelSource, LabelSource] | None:
     """Read a folder as a benchmark's authors ship it; None where it is not one."""
     # Whoever wrote metadata or parquet files means load_dataset, even if the other folders look like a benchmark's.
@@ -271,24 +271,24 @@ def _benchmark_folder(
         return None
     if (folder / "train" / "labels").is_dir() and (folder / "train" / "landmarks").is_dir():
         _need(tasks, ("landmarks", "segmentation"), "LaPa")
-        if share is None:
+        if name_split is None:
             return _lapa(read_lapa(folder, "train"), tasks), _lapa(read_lapa(folder, "val"), tasks)
         photos = read_lapa(folder, "train")
-        chosen = _by_name([photo.image.stem for photo in photos], share, folder)
+        chosen = _by_name([photo.image.stem for photo in photos], name_split, folder)
         return _lapa(_pick(photos, chosen), tasks), _lapa(_pick(photos, ~chosen), tasks)
     if (folder / "CelebA-HQ-img").is_dir() or ((folder / "images").is_dir() and (folder / "masks").is_dir()):
         _need(tasks, ("segmentation",), "CelebAMask-HQ")
-        if share is None and (folder / "CelebA-HQ-to-CelebA-mapping.txt").is_file():
+        if name_split is None and (folder / "CelebA-HQ-to-CelebA-mapping.txt").is_file():
             return _celebamask(read_celebamask_hq(folder, "train")), _celebamask(read_celebamask_hq(folder, "val"))
         parsing = read_celebamask_hq(folder)
-        chosen = _by_name([photo.image.stem for photo in parsing], share, folder)
+        chosen = _by_name([photo.image.stem for photo in parsing], name_split, folder)
         return _celebamask(_pick(parsing, chosen)), _celebamask(_pick(parsing, ~chosen))
     if any(name.endswith(".pts") for _, _, names in os.walk(folder, followlinks=True) for name in names):
         _need(tasks, ("landmarks",), "300-W")
         samples = [sample for sample in read_300w(folder) if not is_test_photo(sample[0], folder)]
         if not samples:
             raise UsageError(f"{folder} holds only test photos of 300-W (helen/testset, lfpw/testset, ibug)")
-        chosen = _by_name([path.stem for path, _ in samples], share, folder)
+        chosen = _by_name([path.stem for path, _ in samples], name_split, folder)
         return _three_hundred_w(_pick(samples, chosen)), _three_hundred_w(_pick(samples, ~chosen))
     return None
 
@@ -299,16 +299,15 @@ def _need(tasks: Sequence[str], offered: Sequence[str], name: str) -> None:
             raise UsageError(f"{name} has no labels for the task '{task}', only for {' and '.join(offered)}")
 
 
-def _by_name(names: Sequence[str], share: float | None, dataset: object) -> np.ndarray:
-    """Return which of the names are trained on; without a share a tenth is held out, of few names the last one."""
-    places = np.array([place_of_name(name) for name in names])
-    if share is None:
-        share = min(DEFAULT_SHARE, float(places.max()))
-    chosen = places < share
+def _by_name(names: Sequence[str], name_split: NameSplit | None, dataset: object) -> np.ndarray:
+    """Return which of the names are trained on; without a split a tenth is held out, of few names the last one."""
+    if name_split is None:
+        name_split = NameSplit.from_share(min(DEFAULT_SHARE, max(place_of_name(name) for name in names)))
+    chosen = np.array([not name_split.held_out(name) for name in names])
     if chosen.all() or not chosen.any():
         raise UsageError(
-            f"{dataset} has {len(names)} samples, and a training share of {share:g} leaves none to "
-            f"{'validate' if chosen.all() else 'train'} on: choose another share"
+            f"{dataset} has {len(names)} samples, and {name_split} leaves none to "
+            f"{'validate' if chosen.all() else 'train'} on: choose another"
         )
     return chosen
 
@@ -351,7 +350,7 @@ def _open_data_set(
     tasks: Sequence[str],
     columns: dict[str, str],
     class_names: Sequence[str] | None,
-    share: float | None,
+    name_split: NameSplit | None,
     depth_unit: float,
 ) -> tuple[LabelSource, LabelSource]:
     try:
@@ -363,7 +362,7 @@ def _open_data_set(
     wanted = {name: columns.get(name, LABEL_COLUMNS.get(name, "image")) for name in ("image", *tasks)}
     own = next((name for name in ("validation", "test") if name in splits), None)
     used = {"train": splits["train"]}
-    if share is None and own is not None:
+    if name_split is None and own is not None:
         used[own] = splits[own]
     for split, rows in used.items():
         if not len(rows):
@@ -377,7 +376,7 @@ def _open_data_set(
     parts = list(used.items())
     if len(parts) == 1:
         rows = used["train"]
-        chosen = _by_name(_row_names(rows, wanted["image"]), share, dataset)
+        chosen = _by_name(_row_names(rows, wanted["image"]), name_split, dataset)
         parts = [("train", rows.select(np.flatnonzero(chosen))), ("train", rows.select(np.flatnonzero(~chosen)))]
     train, validation = (RowSource(rows, split, wanted, class_names, depth_unit) for split, rows in parts)
     return train, validation

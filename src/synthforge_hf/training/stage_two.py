@@ -156,7 +156,7 @@ def _open_windows(
     """Return the windows of the training and the validation samples, and the names of their classes, where known."""
     with accelerator.main_process_first():
         sources = open_labels(
-            dataset, settings.tasks, settings.columns, settings.class_names, settings.train_share, settings.depth_unit
+            dataset, settings.tasks, settings.columns, settings.class_names, settings.name_split(), settings.depth_unit
         )
     crop = sources[0].crop if settings.crop == "auto" else settings.crop
     cut = WindowSettings.for_model(backbone.config.image_size, processor.crop_scale, MARGIN)
