@@ -233,8 +233,10 @@ def draw(
     warp, kernels = load_warp()
     device = vertices.device
     batch, num_vertices = vertices.shape[:2]
+    # The kernel touches keys in fours, and so a little beyond the last.
+    keys = torch.full((batch * height * width + 3,), torch.iinfo(torch.int64).max, dtype=torch.int64, device=device)
     drawn = DrawnTriangles(
-        keys=torch.full((batch, height, width), torch.iinfo(torch.int64).max, dtype=torch.int64, device=device),
+        keys=keys[:-3].view(batch, height, width),
         screen=torch.empty((batch, num_vertices, 2), dtype=torch.int32, device=device),
         weight=torch.empty((batch, num_vertices), dtype=torch.float32, device=device),
     )
@@ -242,7 +244,7 @@ def draw(
         return drawn
     screen = warp.from_torch(drawn.screen, dtype=warp.vec2i)
     weight = warp.from_torch(drawn.weight)
-    slices = TRIANGLE_SLICES_CUDA if device.type == "cuda" else 1
+    threads, slices = (len(faces), TRIANGLE_SLICES_CUDA) if device.type == "cuda" else (1, 1)
     launch = launch_options(device)
     warp.launch(
         kernels.project_vertices,
@@ -259,17 +261,18 @@ def draw(
     )
     warp.launch(
         kernels.draw_triangles,
-        dim=(batch, len(faces), slices),
+        dim=(batch, threads, slices),
         inputs=[
             warp.from_torch(faces),
             screen,
             weight,
             orthographic,
             num_one_sided,
+            threads,
             slices,
             height,
             width,
-            warp.from_torch(drawn.keys.view(-1)),
+            warp.from_torch(keys),
         ],
         **launch,
     )
