@@ -106,10 +106,33 @@ def interpolate(fragments: Fragments, corner_values: Tensor) -> Tensor:
 
 
 def depth_map(
-    vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, *, orthographic: bool = False
+    vertices: Tensor,
+    faces: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    *,
+    num_one_sided: int = 0,
+    orthographic: bool = False,
 ) -> Tensor:
     """Return only the depth of ``rasterize``: (B, H, W) float32 planar z in metres, 0 where there is no surface."""
-    return rasterize(vertices, faces, intrinsics, height, width, orthographic=orthographic).depth
+    _check_input(vertices, faces, intrinsics, height, width)
+    warp, kernels = load_warp()
+    device = vertices.device
+    depth = torch.empty((len(vertices), height, width), dtype=torch.float32, device=device)
+    if not len(vertices):
+        return depth
+    faces = faces.to(torch.int32).contiguous()
+    vertices, intrinsics = vertices.detach().contiguous(), intrinsics.detach().contiguous()
+    drawn = draw(vertices, faces, intrinsics, height, width, num_one_sided, orthographic)
+    slices = width if device.type == "cuda" else 1
+    warp.launch(
+        kernels.resolve_depth,
+        dim=(len(vertices), height, slices),
+        inputs=[orthographic, slices, warp.from_torch(drawn.keys), warp.from_torch(depth)],
+        **launch_options(device),
+    )
+    return depth
 
 
 def _check_input(vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int) -> None:

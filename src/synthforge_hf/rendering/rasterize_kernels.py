@@ -310,6 +310,17 @@ def resolve_pixels(
 
 
 @wp.kernel
+def resolve_depth(
+    orthographic: wp.bool, num_slices: wp.int32, keys: wp.array3d(dtype=wp.int64), depth: wp.array3d(dtype=wp.float32)
+):
+    """The depth alone of ``resolve_pixels``."""
+    b, y, part = wp.tid()
+    for x in range(part, keys.shape[2], num_slices):
+        key = keys[b, y, x]
+        depth[b, y, x] = wp.where(key == EMPTY, 0.0, key_depth(key, orthographic))
+
+
+@wp.kernel
 def interpolate_corners(
     triangle: wp.array3d(dtype=wp.int32),
     barycentric: wp.array3d(dtype=wp.vec3f),
