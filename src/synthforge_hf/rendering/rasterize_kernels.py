@@ -122,7 +122,7 @@ def lower_keys(
     first and grows by ``across``. Positive floats order like their bits: one minimum picks the nearest surface and, on
     ties, the first triangle.
 
-    In C++, because Warp's own loop takes several times as long: here a CPU works on four keys at once. It touches up
+    In C++, where a CPU can work on four keys at once, as it cannot in Warp's own loop. It touches up
     to three keys too many, which it leaves as they are, so the array ends with three that belong to no pixel.
     """
 
@@ -234,7 +234,7 @@ def draw_triangles(
 
     What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
     The first num_one_sided triangles are left out where they are seen from behind. One thread draws every
-    num_slices-th row of every num_threads-th triangle: on a CPU, starting a thread takes as long as half a triangle.
+    num_slices-th row of every num_threads-th triangle: on a CPU, one draws them all.
     """
     b, first, part = wp.tid()
     for f in range(first, faces.shape[0], num_threads):

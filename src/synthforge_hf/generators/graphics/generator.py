@@ -153,6 +153,8 @@ class GraphicsGenerator:
             raise UsageError("device cuda is not available here: use --device cpu")
         self.settings = settings
         self.device = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+        # Most of what the first sample would take longer than others: a worker that says it is ready, is.
+        _load_shared()
 
     def generate(self, seed: int, index: int, resolution: int) -> GeneratedFace:
         shared, settings = _load_shared(), self.settings

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from synthforge_hf.rendering.mesh import cross
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
 ROUNDNESS = 0.55
@@ -145,17 +146,6 @@ def curl(
     angle = (travelled / wavelength[:, None] * 2 * np.pi + phase[:, None])[..., None].astype(np.float32)
     radius = radius.astype(np.float32)
     return points + (side * np.sin(angle) + 0.6 * outward * (np.cos(angle) + 0.4)) * radius[..., None]
-
-
-def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cross product over the last axis of arrays that broadcast; ``numpy.cross`` takes several times as long."""
-    a, b, c = first[..., 0], first[..., 1], first[..., 2]
-    x, y, z = second[..., 0], second[..., 1], second[..., 2]
-    result = np.empty(np.broadcast_shapes(first.shape, second.shape), np.result_type(first, second))
-    result[..., 0] = b * z - c * y
-    result[..., 1] = c * x - a * z
-    result[..., 2] = a * y - b * x
-    return result
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
