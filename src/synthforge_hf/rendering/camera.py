@@ -27,8 +27,13 @@ class PinholeCamera:
         return np.asarray(-self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3])
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """Map (..., 3) world points to the camera frame."""
-        return points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]
+        """Map (..., 3) world points to the camera frame; float32 stays float32."""
+        kind = np.float32 if points.dtype == np.float32 else np.float64
+        # Contiguous, or numpy does without its fast matrix product.
+        rotation = np.ascontiguousarray(self.world_to_camera[:3, :3].T, dtype=kind)
+        moved = points @ rotation
+        moved += self.world_to_camera[:3, 3].astype(kind)
+        return moved
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Map (..., 3) world points to (..., 2) continuous pixel coordinates."""

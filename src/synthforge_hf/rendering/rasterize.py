@@ -106,10 +106,33 @@ def interpolate(fragments: Fragments, corner_values: Tensor) -> Tensor:
 
 
 def depth_map(
-    vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int, *, orthographic: bool = False
+    vertices: Tensor,
+    faces: Tensor,
+    intrinsics: Tensor,
+    height: int,
+    width: int,
+    *,
+    num_one_sided: int = 0,
+    orthographic: bool = False,
 ) -> Tensor:
     """Return only the depth of ``rasterize``: (B, H, W) float32 planar z in metres, 0 where there is no surface."""
-    return rasterize(vertices, faces, intrinsics, height, width, orthographic=orthographic).depth
+    _check_input(vertices, faces, intrinsics, height, width)
+    warp, kernels = load_warp()
+    device = vertices.device
+    depth = torch.empty((len(vertices), height, width), dtype=torch.float32, device=device)
+    if not len(vertices):
+        return depth
+    faces = faces.to(torch.int32).contiguous()
+    vertices, intrinsics = vertices.detach().contiguous(), intrinsics.detach().contiguous()
+    drawn = draw(vertices, faces, intrinsics, height, width, num_one_sided, orthographic)
+    slices = width if device.type == "cuda" else 1
+    warp.launch(
+        kernels.resolve_depth,
+        dim=(len(vertices), height, slices),
+        inputs=[orthographic, slices, warp.from_torch(drawn.keys), warp.from_torch(depth)],
+        **launch_options(device),
+    )
+    return depth
 
 
 def _check_input(vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int) -> None:
@@ -233,8 +256,10 @@ def draw(
     warp, kernels = load_warp()
     device = vertices.device
     batch, num_vertices = vertices.shape[:2]
+    # The kernel touches keys in fours, and so a little beyond the last.
+    keys = torch.full((batch * height * width + 3,), torch.iinfo(torch.int64).max, dtype=torch.int64, device=device)
     drawn = DrawnTriangles(
-        keys=torch.full((batch, height, width), torch.iinfo(torch.int64).max, dtype=torch.int64, device=device),
+        keys=keys[:-3].view(batch, height, width),
         screen=torch.empty((batch, num_vertices, 2), dtype=torch.int32, device=device),
         weight=torch.empty((batch, num_vertices), dtype=torch.float32, device=device),
     )
@@ -242,7 +267,7 @@ def draw(
         return drawn
     screen = warp.from_torch(drawn.screen, dtype=warp.vec2i)
     weight = warp.from_torch(drawn.weight)
-    slices = TRIANGLE_SLICES_CUDA if device.type == "cuda" else 1
+    threads, slices = (len(faces), TRIANGLE_SLICES_CUDA) if device.type == "cuda" else (1, 1)
     launch = launch_options(device)
     warp.launch(
         kernels.project_vertices,
@@ -259,17 +284,18 @@ def draw(
     )
     warp.launch(
         kernels.draw_triangles,
-        dim=(batch, len(faces), slices),
+        dim=(batch, threads, slices),
         inputs=[
             warp.from_torch(faces),
             screen,
             weight,
             orthographic,
             num_one_sided,
+            threads,
             slices,
             height,
             width,
-            warp.from_torch(drawn.keys.view(-1)),
+            warp.from_torch(keys),
         ],
         **launch,
     )

@@ -13,8 +13,6 @@ wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": 
 
 SUBPIXELS = wp.constant(1024)
 MAX_PIXEL = wp.constant(wp.float64(1048575.0))
-SHORT_ROW = wp.constant(6)
-"""Pixels across a triangle's box from which on its rows are cut to the triangle before they are walked."""
 EMPTY = wp.constant(wp.int64(9223372036854775807))
 NEAREST = wp.constant(wp.int64(0x7FFFFFFF))
 
@@ -80,18 +78,60 @@ def first_pixel(coordinate: wp.int32) -> wp.int32:
 
 @wp.func
 def narrow(span: wp.vec2i, value: wp.int64, step: wp.int64, inverse_step: wp.float64) -> wp.vec2i:
-    """Cut a row's span of pixels, counted from its first, to where an edge function that grows by ``step`` a pixel can
-    be inside; a pixel more on either side, because it is worked out in floating point."""
+    """Cut a row's span of pixels, counted from its first, to where an edge function is inside: ``value`` at the first
+    pixel and ``step`` more at each further one. Floating point finds the pixel next to the crossing, integers decide
+    on which side of it that pixel lies."""
     if step == wp.int64(0):
-        return span
-    crossing = wp.clamp(-wp.float64(value) * inverse_step, wp.float64(-1.0), wp.float64(16777216.0))
+        return wp.vec2i(span[0], wp.where(value < wp.int64(0), 0, span[1]))
+    crossing = wp.clamp(-wp.float64(value) * inverse_step, wp.float64(0.0), wp.float64(16777216.0))
+    pixel = wp.int32(crossing + wp.float64(0.5))
+    there = value + wp.int64(pixel) * step
     if step > wp.int64(0):
-        return wp.vec2i(wp.max(span[0], wp.int32(crossing) - 1), span[1])
-    return wp.vec2i(span[0], wp.min(span[1], wp.int32(crossing) + 2))
+        return wp.vec2i(wp.max(span[0], wp.where(there < wp.int64(0), pixel + 1, pixel)), span[1])
+    return wp.vec2i(span[0], wp.min(span[1], wp.where(there < wp.int64(0), pixel, pixel + 1)))
 
 
-@wp.kernel
-def draw_triangles(
+@wp.func_native(
+    """
+    for (int x = 0; x < count; x += 4) {
+        for (int i = 0; i < 4; ++i) {
+            const wp::float32 value = (wp::float32)(nearness + (wp::float64)(x + i) * across);
+            wp::int64 key = wp::cast<wp::int32>(value);
+            key = (orthographic ? key : 0x7fffffffll - key) << 32 | (wp::int64)triangle;
+            key = x + i < count ? key : 0x7fffffffffffffffll;
+#if defined(__CUDA_ARCH__)
+            if (x + i < count) wp::atomic_min(keys, first + x + i, key);
+#else
+            wp::int64& held = keys.data[first + x + i];
+            held = key < held ? key : held;
+#endif
+        }
+    }
+    """
+)
+def lower_keys(
+    keys: wp.array(dtype=wp.int64),
+    first: wp.int32,
+    count: wp.int32,
+    nearness: wp.float64,
+    across: wp.float64,
+    triangle: wp.int32,
+    orthographic: wp.bool,
+):
+    """Lower ``count`` keys in a row, from number ``first`` on, to those of a triangle whose nearness is given at the
+    first and grows by ``across``. Positive floats order like their bits: one minimum picks the nearest surface and, on
+    ties, the first triangle.
+
+    In C++, where a CPU can work on four keys at once, as it cannot in Warp's own loop. It touches up
+    to three keys too many, which it leaves as they are, so the array ends with three that belong to no pixel.
+    """
+
+
+@wp.func
+def draw_triangle(
+    b: int,
+    f: int,
+    part: int,
     faces: wp.array2d(dtype=wp.int32),
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
@@ -102,13 +142,7 @@ def draw_triangles(
     width: wp.int32,
     keys: wp.array(dtype=wp.int64),
 ):
-    """Lower the key of every covered pixel (bits of its distance above the triangle's id) to this triangle's.
-
-    What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
-    The first num_one_sided triangles are left out where they are seen from behind. One thread draws every
-    num_slices-th row.
-    """
-    b, f, part = wp.tid()
+    """Draw every num_slices-th row of one triangle, from row ``part`` of it on."""
     ia = faces[f, 0]
     ib = faces[f, 1]
     ic = faces[f, 2]
@@ -120,6 +154,12 @@ def draw_triangles(
     pa = screen[b, ia]
     pb = screen[b, ib]
     pc = screen[b, ic]
+    x_begin = wp.max(first_pixel(wp.min(wp.min(pa[0], pb[0]), pc[0])), 0)
+    y_begin = wp.max(first_pixel(wp.min(wp.min(pa[1], pb[1]), pc[1])), 0)
+    x_end = wp.min(first_pixel(wp.max(wp.max(pa[0], pb[0]), pc[0]) + 1), width)
+    y_end = wp.min(first_pixel(wp.max(wp.max(pa[1], pb[1]), pc[1]) + 1), height)
+    if x_begin >= x_end or y_begin >= y_end:
+        return
     area = edge(pa, pb, wp.int64(pc[0]), wp.int64(pc[1]))
     if area == wp.int64(0):
         return
@@ -135,13 +175,6 @@ def draw_triangles(
     elif f < num_one_sided:
         return
 
-    x_begin = wp.max(first_pixel(wp.min(wp.min(pa[0], pb[0]), pc[0])), 0)
-    y_begin = wp.max(first_pixel(wp.min(wp.min(pa[1], pb[1]), pc[1])), 0)
-    x_end = wp.min(first_pixel(wp.max(wp.max(pa[0], pb[0]), pc[0]) + 1), width)
-    y_end = wp.min(first_pixel(wp.max(wp.max(pa[1], pb[1]), pc[1]) + 1), height)
-    if x_begin >= x_end or y_begin >= y_end:
-        return
-
     step = wp.int64(SUBPIXELS)
     x0 = wp.int64(x_begin) * step + step / wp.int64(2)
     bias_a = least_inside(pb, pc)
@@ -150,61 +183,62 @@ def draw_triangles(
     step_a = (wp.int64(pb[1]) - wp.int64(pc[1])) * step
     step_b = (wp.int64(pc[1]) - wp.int64(pa[1])) * step
     step_c = (wp.int64(pa[1]) - wp.int64(pb[1])) * step
-    # Most of the box around a thin slanting triangle lies outside of it.
-    long_rows = x_end - x_begin > SHORT_ROW
-    inverse_a = wp.float64(1.0)
-    inverse_b = wp.float64(1.0)
-    inverse_c = wp.float64(1.0)
-    if long_rows:
-        inverse_a = wp.float64(1.0) / wp.float64(step_a)
-        inverse_b = wp.float64(1.0) / wp.float64(step_b)
-        inverse_c = wp.float64(1.0) / wp.float64(step_c)
-    inverse_area = 1.0 / wp.float32(area)
-    wa *= inverse_area
-    wb *= inverse_area
-    wc *= inverse_area
+    inverse_a = wp.float64(1.0) / wp.float64(step_a)
+    inverse_b = wp.float64(1.0) / wp.float64(step_b)
+    inverse_c = wp.float64(1.0) / wp.float64(step_c)
+    inverse_area = wp.float64(1.0) / wp.float64(area)
+    slope_a = wp.float64(wa) * inverse_area
+    slope_b = wp.float64(wb) * inverse_area
+    slope_c = wp.float64(wc) * inverse_area
+    across = wp.float64(step_a) * slope_a + wp.float64(step_b) * slope_b + wp.float64(step_c) * slope_c
 
     y0 = wp.int64(y_begin + part) * step + step / wp.int64(2)
-    row_a = edge(pb, pc, x0, y0) - bias_a
-    row_b = edge(pc, pa, x0, y0) - bias_b
-    row_c = edge(pa, pb, x0, y0) - bias_c
+    row_a = edge(pb, pc, x0, y0)
+    row_b = edge(pc, pa, x0, y0)
+    row_c = edge(pa, pb, x0, y0)
     down_a = (wp.int64(pc[0]) - wp.int64(pb[0])) * step * wp.int64(num_slices)
     down_b = (wp.int64(pa[0]) - wp.int64(pc[0])) * step * wp.int64(num_slices)
     down_c = (wp.int64(pb[0]) - wp.int64(pa[0])) * step * wp.int64(num_slices)
     for y in range(y_begin + part, y_end, num_slices):
-        ea = row_a
-        eb = row_b
-        ec = row_c
+        span = wp.vec2i(0, x_end - x_begin)
+        span = narrow(span, row_a - bias_a, step_a, inverse_a)
+        span = narrow(span, row_b - bias_b, step_b, inverse_b)
+        span = narrow(span, row_c - bias_c, step_c, inverse_c)
+        start = (b * height + y) * width + x_begin
+        nearness = (
+            wp.float64(row_a) * slope_a
+            + wp.float64(row_b) * slope_b
+            + wp.float64(row_c) * slope_c
+            + wp.float64(span[0]) * across
+        )
         row_a += down_a
         row_b += down_b
         row_c += down_c
-        span = wp.vec2i(0, x_end - x_begin)
-        if long_rows:
-            span = narrow(span, ea, step_a, inverse_a)
-            span = narrow(span, eb, step_b, inverse_b)
-            span = narrow(span, ec, step_c, inverse_c)
-            skipped = wp.int64(span[0])
-            ea += skipped * step_a
-            eb += skipped * step_b
-            ec += skipped * step_c
-        row = (b * height + y) * width + x_begin
-        entered = bool(False)
-        for x in range(span[0], span[1]):
-            # All three are inside when none has its sign bit set.
-            if (ea | eb | ec) >= wp.int64(0):
-                entered = True
-                nearness = wp.float32(ea + bias_a) * wa + wp.float32(eb + bias_b) * wb + wp.float32(ec + bias_c) * wc
-                # Positive floats order like their bits: one minimum picks the nearest surface and, on ties, the
-                # first triangle.
-                bits = wp.int64(wp.cast(nearness, wp.int32))
-                if not orthographic:
-                    bits = NEAREST - bits
-                wp.atomic_min(keys, row + x, (bits << wp.int64(32)) | wp.int64(f))
-            elif entered:
-                break
-            ea += step_a
-            eb += step_b
-            ec += step_c
+        lower_keys(keys, start + span[0], span[1] - span[0], nearness, across, f, orthographic)
+
+
+@wp.kernel
+def draw_triangles(
+    faces: wp.array2d(dtype=wp.int32),
+    screen: wp.array2d(dtype=wp.vec2i),
+    weight: wp.array2d(dtype=wp.float32),
+    orthographic: wp.bool,
+    num_one_sided: wp.int32,
+    num_threads: wp.int32,
+    num_slices: wp.int32,
+    height: wp.int32,
+    width: wp.int32,
+    keys: wp.array(dtype=wp.int64),
+):
+    """Lower the key of every covered pixel (bits of its distance above the triangle's id) to this triangle's.
+
+    What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
+    The first num_one_sided triangles are left out where they are seen from behind. One thread draws every
+    num_slices-th row of every num_threads-th triangle: on a CPU, one draws them all.
+    """
+    b, first, part = wp.tid()
+    for f in range(first, faces.shape[0], num_threads):
+        draw_triangle(b, f, part, faces, screen, weight, orthographic, num_one_sided, num_slices, height, width, keys)
 
 
 @wp.func
@@ -273,6 +307,17 @@ def resolve_pixels(
             triangle[b, y, x] = f
             barycentric[b, y, x] = corner_weights(screen[b, ia], screen[b, ib], screen[b, ic], wa, wb, wc, x0, y0)
             depth[b, y, x] = key_depth(key, orthographic)
+
+
+@wp.kernel
+def resolve_depth(
+    orthographic: wp.bool, num_slices: wp.int32, keys: wp.array3d(dtype=wp.int64), depth: wp.array3d(dtype=wp.float32)
+):
+    """The depth alone of ``resolve_pixels``."""
+    b, y, part = wp.tid()
+    for x in range(part, keys.shape[2], num_slices):
+        key = keys[b, y, x]
+        depth[b, y, x] = wp.where(key == EMPTY, 0.0, key_depth(key, orthographic))
 
 
 @wp.kernel

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from synthforge_hf.rendering.camera import PinholeCamera
-from synthforge_hf.rendering.rasterize import draw, load_warp, rasterize
+from synthforge_hf.rendering.rasterize import depth_map, draw, load_warp
 
-SHADOW_SIZE = 384
+SHADOW_SIZES = (256, 384)
+"""Pixels across the shadow map: least and most. It has as many as the image where that lies between."""
 SHADOW_WIDTH = 0.62
 """Metres that the shadow map spans around the head."""
 SHADOW_CENTRE = np.array([0.0, -0.05, -0.07])
@@ -37,6 +38,8 @@ class Material(IntEnum):
 
 TWO_SIDED = (Material.LASH, Material.HAIR, Material.CLOTH, Material.COLOURED, Material.LENS)
 """Materials of thin shells, which are seen from both sides; of the others only the outside is drawn."""
+_TWO_SIDED_TABLE = np.isin(np.arange(256), TWO_SIDED)
+_OPAQUE_SHELL_TABLE = _TWO_SIDED_TABLE & (np.arange(256) != Material.LENS)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ def shade(
 ) -> np.ndarray:
     """Draw a mesh over a background, anti-aliased by 2x2 samples at edges.
 
-    paint: the fields of ``shading_kernels.Paint``; arrays for masks (h, w, 4), noise (h, w, 4), brows (h, w) uint8.
+    paint: the fields of ``material_kernels.Paint``; arrays for masks (h, w, 4) uint8, noise (h, w, 4) int8, brows
+    (h, w) uint8.
     background: (H, W, 3) float32, linear RGB, as bright as it is to appear.
     Returns (H, W, 3) uint8 sRGB.
     """
@@ -136,13 +140,13 @@ def shade(
     kernels = load_kernels()
     height, width = camera.height, camera.width
 
-    vertices = _tensor(camera.to_camera(mesh.vertices.astype(np.float64)), device)[None]
+    vertices = _tensor(camera.to_camera(mesh.vertices), device)[None]
     intrinsics = camera.intrinsics.copy()
     intrinsics[:2] *= 2
-    lens = mesh.materials == Material.LENS
-    two_sided = np.isin(mesh.materials, TWO_SIDED)
-    order = np.concatenate([np.flatnonzero(~two_sided), np.flatnonzero(two_sided & ~lens)])
-    num_one_sided = int((~two_sided).sum())
+    lens = np.flatnonzero(mesh.materials == Material.LENS)
+    one_sided = np.flatnonzero(~_TWO_SIDED_TABLE[mesh.materials])
+    order = np.concatenate([one_sided, np.flatnonzero(_OPAQUE_SHELL_TABLE[mesh.materials])])
+    num_one_sided = len(one_sided)
 
     def array(values: np.ndarray, dtype: Any) -> Any:
         return warp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
@@ -152,9 +156,8 @@ def shade(
         # struct alive, because the array does not.
         return warp.array([struct], dtype=type(struct)._cls, device=device)
 
-    def draw_surface(triangles: np.ndarray, num_one_sided: int) -> tuple[Any, Any]:
+    def draw_surface(triangles: np.ndarray, faces: torch.Tensor, num_one_sided: int) -> tuple[Any, Any]:
         """Return the z-buffer at twice the size, flat, and what the kernel is to know of the surface in it."""
-        faces = torch.from_numpy(mesh.faces[triangles]).to(device)
         drawn = draw(vertices, faces, _tensor(intrinsics, device)[None], 2 * height, 2 * width, num_one_sided)
         surface = kernels.Surface()
         surface.screen = warp.from_torch(drawn.screen, dtype=warp.vec2i)
@@ -173,10 +176,11 @@ def shade(
         "occlusion": array(mesh.occlusion, warp.float32),
         "colour": array(mesh.colours, warp.vec4f),
     }
-    keys, surface = draw_surface(order, num_one_sided)
+    faces = torch.from_numpy(mesh.faces.take(order, axis=0))
+    keys, surface = draw_surface(order, faces.to(device), num_one_sided)
 
     coat = kernels.Paint()
-    types = {"masks": warp.vec4f, "noise": warp.vec4f, "brows": warp.uint8}
+    types = {"masks": kernels.vec4ub, "noise": kernels.vec4b, "brows": warp.uint8}
     for name, value in paint.items():
         if name in types:
             value = array(value, types[name])
@@ -191,9 +195,10 @@ def shade(
     light.exposure = lighting.exposure
     light.camera = warp.vec3f(*camera.position.tolist())
     # Every second triangle of hair is enough for its soft shadow, on top of the opaque layer's.
-    casting = order[(mesh.materials[order] != Material.HAIR) | (np.arange(len(order)) % 2 == 0)]
-    opaque = torch.from_numpy(mesh.faces[casting]).to(device)
-    rows, offset, shadow = shadow_map(mesh.vertices, opaque, num_one_sided, lighting.direction, device)
+    casting = (mesh.materials.take(order) != Material.HAIR) | (np.arange(len(order)) % 2 == 0)
+    opaque = torch.from_numpy(faces.numpy().take(np.flatnonzero(casting), axis=0)).to(device)
+    size = int(np.clip(width, *SHADOW_SIZES))
+    rows, offset, shadow = shadow_map(mesh.vertices, opaque, num_one_sided, lighting.direction, size, device)
     light.shadow = warp.from_torch(shadow, dtype=warp.float32)
     light.shadow_rows = warp.mat33f(*rows.ravel().tolist())
     light.shadow_offset = warp.vec3f(*offset.tolist())
@@ -207,43 +212,44 @@ def shade(
     slices = width if device == "cuda" else 1
     behind = array(background.astype(np.float32), warp.vec3f)
     launch(kernels.shade, slices, keys, one(surface), one(coat), one(light), behind, slices, colour)
-    if lens.any():
-        lens_keys, lens_surface = draw_surface(np.flatnonzero(lens), 0)
+    if len(lens):
+        lens_keys, lens_surface = draw_surface(lens, torch.from_numpy(mesh.faces[lens]).to(device), 0)
         launch(kernels.look_through, width, lens_keys, keys, one(lens_surface), one(coat), one(light), colour)
-    launch(kernels.apply_tone, width, colour, array(tone_table(), warp.uint8), image)
+    launch(kernels.apply_tone, slices, colour, array(tone_table(), warp.uint8), slices, image)
     return image.numpy()
 
 
 def shadow_map(
-    vertices: np.ndarray, faces: torch.Tensor, num_one_sided: int, direction: np.ndarray, device: str
+    vertices: np.ndarray, faces: torch.Tensor, num_one_sided: int, direction: np.ndarray, size: int, device: str
 ) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-    """Depth of the scene as the lamp sees it; num_one_sided as in ``rasterize``.
+    """Depth of the scene as the lamp sees it; num_one_sided as in ``rasterize``. size: pixels across the map.
 
     Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the map, and
-    the map, (SHADOW_SIZE, SHADOW_SIZE) float32, 0 where nothing is.
+    the map, (size, size) float32, 0 where nothing is.
     """
     forward = -direction / np.linalg.norm(direction)
     helper = np.array([0.0, 1.0, 0.0]) if abs(forward[1]) < 0.95 else np.array([1.0, 0.0, 0.0])
     right = np.cross(forward, helper)
     right /= np.linalg.norm(right)
     axes = np.stack([right, np.cross(forward, right), forward])
-    centred = (vertices - SHADOW_CENTRE) @ axes.T + np.array([0.0, 0.0, 2.0])
-    scale = SHADOW_SIZE / SHADOW_WIDTH
-    intrinsics = np.array([[scale, 0, SHADOW_SIZE / 2], [0, scale, SHADOW_SIZE / 2], [0, 0, 1.0]])
-    seen = _tensor(np.ascontiguousarray(centred), device)[None]
-    depth = rasterize(
-        seen,
+    shift = np.array([0.0, 0.0, 2.0]) - axes @ SHADOW_CENTRE
+    centred = vertices @ np.ascontiguousarray(axes.T, dtype=np.float32)
+    centred += shift.astype(np.float32)
+    scale = size / SHADOW_WIDTH
+    intrinsics = np.array([[scale, 0, size / 2], [0, scale, size / 2], [0, 0, 1.0]])
+    depth = depth_map(
+        _tensor(centred, device)[None],
         faces,
         _tensor(intrinsics, device)[None],
-        SHADOW_SIZE,
-        SHADOW_SIZE,
+        size,
+        size,
         num_one_sided=num_one_sided,
         orthographic=True,
-    ).depth[0]
+    )[0]
     rows = axes * np.array([[scale], [scale], [1.0]])
-    offset = np.array([SHADOW_SIZE / 2, SHADOW_SIZE / 2, 2.0]) - rows @ SHADOW_CENTRE
+    offset = np.array([size / 2, size / 2, 2.0]) - rows @ SHADOW_CENTRE
     return rows, offset, depth
 
 
 def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)

@@ -8,7 +8,18 @@ Imported on first use only, because importing Warp takes a third of a second.
 
 import warp as wp
 
-from synthforge_hf.rendering.material_kernels import COLOURED, EYE, HAIR, LENS, Light, Paint, Surface, shade_point
+from synthforge_hf.rendering.material_kernels import (  # noqa: F401 (the vectors are the textures' types)
+    COLOURED,
+    EYE,
+    HAIR,
+    LENS,
+    Light,
+    Paint,
+    Surface,
+    shade_point,
+    vec4b,
+    vec4ub,
+)
 from synthforge_hf.rendering.rasterize_kernels import EMPTY, NEAREST, SUBPIXELS, corner_weights
 
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
@@ -197,9 +208,17 @@ def look_through(
 
 
 @wp.kernel
-def apply_tone(colour: wp.array2d(dtype=wp.vec3f), tone: wp.array(dtype=wp.uint8), image: wp.array3d(dtype=wp.uint8)):
-    row, column = wp.tid()
-    value = colour[row, column]
-    for channel in range(3):
-        step = int(value[channel] * TONE_STEPS + 0.5)
-        image[row, column, channel] = tone[wp.clamp(step, 0, tone.shape[0] - 1)]
+def apply_tone(
+    colour: wp.array2d(dtype=wp.vec3f),
+    tone: wp.array(dtype=wp.uint8),
+    num_slices: wp.int32,
+    image: wp.array3d(dtype=wp.uint8),
+):
+    """sRGB values of linear light. One thread fills every num_slices-th pixel of a row."""
+    row, part = wp.tid()
+    brightest = float(tone.shape[0] - 1)
+    for column in range(part, colour.shape[1], num_slices):
+        value = colour[row, column]
+        for channel in range(3):
+            step = wp.clamp(value[channel] * TONE_STEPS + 0.5, 0.0, brightest)
+            image[row, column, channel] = tone[int(step)]

@@ -80,16 +80,18 @@ class BeardGrower:
         kept = _mask_at(beard, place) > 0.5
         self._triangles, self._weights = triangles[kept], weights[kept].astype(np.float32)
         self._place = place[kept]
-        self._masks = {"none": chart.masks, "full": chart.masks}
+        self._shares = chart.masks
+        self._masks: dict[str, np.ndarray] = {}
 
     def masks(self, kind: str) -> np.ndarray:
-        """Return the chart's masks with the beard's channel limited to where this kind grows."""
+        """Return the chart's masks as uint8 shares, with the beard's channel limited to where this kind grows."""
         if kind not in self._masks:
-            masks = self._masks["full"].copy()
-            height, width = masks.shape[:2]
-            u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-            masks[..., BEARD_CHANNEL] *= np.minimum(2 * relative_length(np.stack([u, v], axis=-1), kind, 1.0), 1)
-            self._masks[kind] = masks
+            masks = self._shares.copy()
+            if kind not in ("none", "full"):
+                height, width = masks.shape[:2]
+                u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+                masks[..., BEARD_CHANNEL] *= np.minimum(2 * relative_length(np.stack([u, v], axis=-1), kind, 1.0), 1)
+            self._masks[kind] = np.rint(255 * np.clip(masks, 0, 1)).astype(np.uint8)
         return self._masks[kind]
 
     def grow(

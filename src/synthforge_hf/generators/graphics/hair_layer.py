@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from synthforge_hf.generators.graphics.hair_ground import ANCHOR_ROW, HairGround
-from synthforge_hf.generators.graphics.hair_strands import cross, unit
+from synthforge_hf.generators.graphics.hair_strands import unit
+from synthforge_hf.rendering.mesh import cross
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
 CAP_ROWS = 28

@@ -1,10 +1,11 @@
 """Building blocks of things worn or held: surfaces swept, turned and joined, with a colour per vertex."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from synthforge_hf.rendering.mesh import vertex_normals
+from synthforge_hf.rendering.mesh import cross, vertex_normals
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
 
@@ -51,20 +52,25 @@ def dye(colour: np.ndarray, gloss: float, count: int) -> np.ndarray:
     return np.tile(np.append(np.clip(colour, 0, 1), gloss), (count, 1))
 
 
+@lru_cache(maxsize=256)
 def grid_faces(rows: int, columns: int, around: bool = False) -> np.ndarray:
-    """Two triangles per cell of a (rows, columns) grid of points; ``around`` joins the last column to the first."""
+    """Two triangles per cell of a (rows, columns) grid of points; ``around`` joins the last column to the first. Shared
+    by all who ask for the same grid, and so not to be written to."""
     row, column = np.meshgrid(np.arange(rows - 1), np.arange(columns if around else columns - 1), indexing="ij")
     here = (row * columns + column).ravel()
     right = (row * columns + (column + 1) % columns).ravel()
-    return np.concatenate(
+    faces = np.concatenate(
         [np.stack([here, here + columns, right], 1), np.stack([right, here + columns, right + columns], 1)]
     )
+    faces.setflags(write=False)
+    return faces
 
 
 def outward(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Faces of a closed surface, turned so that they look outwards."""
-    first, second, third = (points[faces[:, corner]] - points.mean(0) for corner in range(3))
-    volume = np.einsum("fa,fa->", first, np.cross(second, third))
+    centred = points - points.mean(0)
+    first, second, third = (centred.take(faces[:, corner], axis=0) for corner in range(3))
+    volume = np.einsum("fa,fa->", first, cross(second, third))
     return faces if volume >= 0 else faces[:, ::-1]
 
 
@@ -79,9 +85,9 @@ def sweep(
     count = len(path)
     along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    side = np.cross(along, np.broadcast_to(up, path.shape))
+    side = cross(along, np.asarray(up))
     side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
-    rise = np.cross(side, along)
+    rise = cross(side, along)
     section = np.broadcast_to(section, (count, *section.shape[-2:]))
     rings = path[:, None] + side[:, None] * section[..., :1] + rise[:, None] * section[..., 1:]
     corners = section.shape[1]
