@@ -94,6 +94,11 @@ class Recipe:
         """How many consecutive samples show the same person, as the generator's settings say; 1 where they do not."""
         return int(getattr(self.settings, "photos_per_identity", 1))
 
+    @property
+    def kept_together(self) -> int:
+        """How many consecutive samples stay in one split: one person's, and what the generator makes in one go."""
+        return self.photos_per_identity * int(getattr(self.settings, "batch_size", 1))
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the recipe as its file would hold it, all defaults written out."""
         mapping = {item.name: to_mapping(getattr(self, item.name)) for item in fields(self) if item.name != "settings"}
