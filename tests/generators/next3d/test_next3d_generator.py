@@ -1,11 +1,13 @@
 """The paper's pipeline on a made-up FLAME and random weights: faces, labels, a data set; and its geometry exactly."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from datasets import load_dataset
 from reference_arrays import Reference
 
@@ -67,6 +69,11 @@ def test_a_data_set(settings: Next3DSettings, tmp_path: Path) -> None:
     sample = read_samples(out, 1)[0]
     assert sample.generator == "next3d" and np.abs(sample.head["identity"][:100]).max() <= 2
     assert not np.any(sample.head["identity"][100:]) and not np.any(sample.head["pose"])
+
+
+def test_the_documented_recipe_is_the_default_one(repository: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (repository / "docs" / "next3d.md").read_text(), re.S)
+    assert recipe_from_mapping(yaml.safe_load(block)).settings == Next3DSettings()
 
 
 def test_draws_apart_are_rejected_and_counted(generator: FaceGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
