@@ -292,3 +292,12 @@ def test_a_script_without_main_guard_is_told_so(
     with pytest.raises(UsageError, match="if __name__ == '__main__'"):
         generate(tmp_path / "unguarded", **reference.arguments())
     assert not (tmp_path / "unguarded").exists()
+
+
+def test_whole_numbers_in_a_recipe_made_in_python(tmp_path: Path) -> None:
+    """They are what a file holds as 40.0: the manifest must be read back as it was written."""
+    settings = EllipsoidSettings(camera=EllipsoidCamera(azimuth_deg=(-40, 40), distance_m=1))
+    recipe = Recipe("whole", generator="ellipsoid", settings=settings, splits={"train": 1})
+    generate(tmp_path / "out", recipe, num_samples=1, resolution=RESOLUTION, workers=1, progress=False)
+    assert verify(tmp_path / "out", progress=False) == []
+    assert read_manifest(tmp_path / "out").recipe == recipe

@@ -97,7 +97,7 @@ class SynthForgeBuilder(datasets.GeneratorBasedBuilder):
         config = self.config
         recipe, _ = _recipe_and_generator(config.recipe, config.device)
         shards: dict[str, list[list[int]]] = {}
-        for shard in plan_shards(config.num_samples, recipe.splits, config.shard_size, recipe.photos_per_identity):
+        for shard in plan_shards(config.num_samples, recipe.splits, config.shard_size, recipe.kept_together):
             shards.setdefault(shard.split, []).append([int(index) for index in shard.indices])
         return [datasets.SplitGenerator(name, gen_kwargs={"shards": own}) for name, own in shards.items()]
 

@@ -29,7 +29,7 @@ from synthforge_hf.data.manifest import (
 from synthforge_hf.data.planning import DATA_FOLDER, Shard
 from synthforge_hf.data.png import LARGEST_SIDE
 from synthforge_hf.data.ray_executor import import_ray, make_shards_on_ray
-from synthforge_hf.data.recipes import DEFAULT_RECIPE, Recipe, load_recipe, pin_backgrounds
+from synthforge_hf.data.recipes import DEFAULT_RECIPE, Recipe, load_recipe, pin_backgrounds, recipe_from_mapping
 from synthforge_hf.data.shards import SampleRequest
 from synthforge_hf.data.workers import Event, SampleMade, ShardMade, WorkerReady, check_may_spawn, make_shards
 from synthforge_hf.errors import SynthForgeError, UsageError
@@ -145,6 +145,9 @@ def _request(
         recipe = load_recipe(recipe, generator)
     elif generator not in (None, recipe.generator):
         raise UsageError(f"the recipe is for the generator '{recipe.generator}', not '{generator}'")
+    else:
+        # As it will be read back: settings made in Python may hold 45 for 45.0, whose text and hash are others.
+        recipe = recipe_from_mapping(recipe.to_mapping())
     return Manifest(recipe, seed, num_samples, resolution, shard_size, versions=current_versions())
 
 

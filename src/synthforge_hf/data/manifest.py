@@ -52,7 +52,7 @@ class Manifest:
     def plan(self) -> list[Shard]:
         """Return every shard that the request asks for."""
         splits = tuple(self.recipe.splits.items())
-        return list(_plan(self.num_samples, splits, self.shard_size, self.recipe.photos_per_identity))
+        return list(_plan(self.num_samples, splits, self.shard_size, self.recipe.kept_together))
 
     def is_complete(self) -> bool:
         return all(shard.name in self.shards for shard in self.plan())
@@ -77,9 +77,11 @@ def current_versions() -> dict[str, str]:
 
 
 @lru_cache(maxsize=2)
-def _plan(num_samples: int, splits: tuple[tuple[str, float], ...], shard_size: int, photos: int) -> tuple[Shard, ...]:
+def _plan(
+    num_samples: int, splits: tuple[tuple[str, float], ...], shard_size: int, kept_together: int
+) -> tuple[Shard, ...]:
     # Asked for again whenever a shard is done; with millions of samples that would take longer than the shard.
-    return tuple(plan_shards(num_samples, dict(splits), shard_size, photos))
+    return tuple(plan_shards(num_samples, dict(splits), shard_size, kept_together))
 
 
 def write_manifest(out: Path, manifest: Manifest) -> None:

@@ -30,15 +30,13 @@ class Shard:
         return f"{self.split}-{self.number:05d}"
 
 
-def plan_shards(
-    num_samples: int, splits: dict[str, float], shard_size: int, photos_per_identity: int = 1
-) -> list[Shard]:
+def plan_shards(num_samples: int, splits: dict[str, float], shard_size: int, kept_together: int = 1) -> list[Shard]:
     """Return all shards, split by split. A split that gets no sample gets no shard.
 
-    Consecutive ``photos_per_identity`` samples show one person and stay in one split.
+    Consecutive ``kept_together`` samples, such as those of one person, stay in one split.
     """
     indices = np.arange(num_samples, dtype=np.int64)
-    numbers = split_numbers(indices, list(splits.values()), photos_per_identity)
+    numbers = split_numbers(indices, list(splits.values()), kept_together)
     shards: list[Shard] = []
     for number, split in enumerate(splits):
         own = indices[numbers == number]
@@ -47,16 +45,16 @@ def plan_shards(
     return shards
 
 
-def split_numbers(indices: np.ndarray, shares: list[float], photos_per_identity: int = 1) -> np.ndarray:
+def split_numbers(indices: np.ndarray, shares: list[float], kept_together: int = 1) -> np.ndarray:
     """Return the split (0, 1, ...) of each sample. indices: (N,) int64.
 
-    Persons are dealt out evenly, with 0.9 and 0.1 every tenth to the second split: each split takes its share of those
-    that the splits before it left over, so the first n persons hold every split in its share to within about one
-    person.
+    Groups of ``kept_together`` are dealt out evenly, with 0.9 and 0.1 every tenth to the second split: each split takes
+    its share of those that the splits before it left over, so the first n groups hold every split in its share to
+    within about one group.
     """
     numbers = np.zeros(len(indices), dtype=np.int64)
     left = np.ones(len(indices), dtype=bool)
-    turn = indices // photos_per_identity  # how many persons came to this split's choice before
+    turn = indices // kept_together  # how many groups came to this split's choice before
     remaining = 1.0
     for number, share in enumerate(shares[:-1]):
         part = round(_PARTS * share / remaining)

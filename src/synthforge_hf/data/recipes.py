@@ -35,7 +35,8 @@ DEFAULT_RECIPE = "faces"
 class GeneratorEntry:
     """Where a generator lives, as "module:name", so that nothing is imported before it is used.
 
-    settings: the frozen dataclass of its settings. load: called as ``load(name, settings=settings, device=device)``.
+    settings: the frozen dataclass of its settings. load: called as ``load(name, settings=settings, device=device)``; of
+    settings with a ``max_detector_disagreement_px`` that is not None also with ``observer=``, a ``FaceObserver``.
     """
 
     settings: str
@@ -57,6 +58,10 @@ GENERATORS: dict[str, GeneratorEntry] = {
     ),
 }
 """Every generator that a recipe may name. ``ellipsoid`` is a toy that makes tests fast."""
+
+OBSERVER = "synthforge_hf.models.landmark_observer:LandmarkObserver"
+"""Who looks at the faces of generators that ask for it, called with the device. Trained models lie above data, so it is
+named here and never imported, as generators are."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class Recipe:
         """How many consecutive samples show the same person, as the generator's settings say; 1 where they do not."""
         return int(getattr(self.settings, "photos_per_identity", 1))
 
+    @property
+    def kept_together(self) -> int:
+        """How many consecutive samples stay in one split: one person's, and what the generator makes in one go."""
+        return self.photos_per_identity * int(getattr(self.settings, "batch_size", 1))
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the recipe as its file would hold it, all defaults written out."""
         mapping = {item.name: to_mapping(getattr(self, item.name)) for item in fields(self) if item.name != "settings"}
@@ -127,8 +137,11 @@ def settings_class(generator: str) -> type:
 
 
 def load_recipe_generator(recipe: Recipe, device: str = "auto") -> FaceGenerator:
-    """Build the generator that a recipe asks for."""
-    return _look_up(_entry(recipe.generator).load)(recipe.generator, settings=recipe.settings, device=device)
+    """Build the generator that a recipe asks for, and who looks at its faces if the recipe wants that."""
+    load = _look_up(_entry(recipe.generator).load)
+    wanted = getattr(recipe.settings, "max_detector_disagreement_px", None) is not None
+    observer = {"observer": _look_up(OBSERVER)(device)} if wanted else {}
+    return load(recipe.generator, settings=recipe.settings, device=device, **observer)
 
 
 def recipe_names() -> list[str]:

@@ -4,15 +4,20 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from synthforge_hf.errors import UsageError
-from synthforge_hf.generators.base import FaceGenerator
+from synthforge_hf.generators.base import FaceGenerator, FaceObserver
 
 
-def load_generator(name: str, settings: Any = None, device: str = "auto") -> FaceGenerator:
+def load_generator(
+    name: str, settings: Any = None, device: str = "auto", observer: FaceObserver | None = None
+) -> FaceGenerator:
     """Build a generator: "graphics" (embedded, no download) or "next3d" (the paper's, from your own licensed files).
 
     settings: the generator's settings dataclass (``GraphicsSettings``, ``Next3DSettings``), None for its defaults;
-    those of next3d must name the converted files. device: "auto", "cpu" or "cuda".
-    Raises UsageError for an unknown name, settings of another generator, or a device that is not there.
+    those of next3d must name the converted files. device: "auto", "cpu" or "cuda". observer: looks at the faces
+    of a generator whose settings ask for that (``Next3DSettings.max_detector_disagreement_px``), such as
+    ``models.landmark_observer.LandmarkObserver``; loading by recipe finds it by itself.
+    Raises UsageError for an unknown name, settings of another generator or without the observer that they need, or a
+    device that is not there.
     """
     if name == "graphics":
         from synthforge_hf.generators.graphics.generator import GraphicsGenerator
@@ -23,7 +28,7 @@ def load_generator(name: str, settings: Any = None, device: str = "auto") -> Fac
         from synthforge_hf.generators.next3d.generator import Next3DGenerator
         from synthforge_hf.generators.next3d.settings import Next3DSettings
 
-        return Next3DGenerator(_checked(name, settings, Next3DSettings), device=device)
+        return Next3DGenerator(_checked(name, settings, Next3DSettings), device=device, observer=observer)
     raise UsageError(f"unknown generator {name!r}: choose graphics or next3d")
 
 

@@ -70,6 +70,25 @@ class GeneratedFace:
     depth: np.ndarray | None = None
 
 
+class FaceObserver(Protocol):
+    """Looks at a generated image without knowing its labels, and says how far from them it sees the face.
+
+    A generator whose images may miss their labels can throw such faces away. The trained one is
+    ``models.landmark_observer.LandmarkObserver``; it lies above generators, so they are given it and never import it.
+
+    version: tells observers apart that may judge differently, such as by the hash of their weights.
+    """
+
+    version: str
+
+    def disagreement_px(self, face: GeneratedFace) -> float:
+        """Return the mean distance between the landmarks seen in the image and the labels', in pixels of an image of
+        512 x 512 whatever the face's resolution; infinite where no face is seen. The same face always gives the same
+        number on the same kind of device.
+        """
+        ...
+
+
 @runtime_checkable
 class FaceGenerator(Protocol):
     """Turns (seed, index) into a face. Deterministic: the same pair always gives the same bytes on the same kind of

@@ -3,6 +3,7 @@
 Rays are (N, R, 3); samples along them (N, R, S). Depth here is the distance along a ray of unit direction.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +46,25 @@ class RandomSampler:
 
     def quantiles(self, batch: int, rays: int, samples: int, device: torch.device) -> Tensor:
         return self.jitter(batch, rays, samples, device)
+
+
+class SamplerPerVolume:
+    """For a batch: each volume's own sampler, so that each is rendered with the numbers it has when rendered alone."""
+
+    def __init__(self, samplers: Sequence[RaySampler]) -> None:
+        self.samplers = samplers
+
+    def jitter(self, batch: int, rays: int, samples: int, device: torch.device) -> Tensor:
+        self._check(batch)
+        return torch.cat([sampler.jitter(1, rays, samples, device) for sampler in self.samplers])
+
+    def quantiles(self, batch: int, rays: int, samples: int, device: torch.device) -> Tensor:
+        self._check(batch)
+        return torch.cat([sampler.quantiles(1, rays, samples, device) for sampler in self.samplers])
+
+    def _check(self, batch: int) -> None:
+        if batch != len(self.samplers):
+            raise ValueError(f"there are {len(self.samplers)} samplers for a batch of {batch}")
 
 
 def camera_rays(camera_to_world: Tensor, intrinsics: Tensor, resolution: int) -> tuple[Tensor, Tensor]:

@@ -1,20 +1,21 @@
 """The paper's pipeline on a made-up FLAME and random weights: faces, labels, a data set; and its geometry exactly."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from datasets import load_dataset
 from reference_arrays import Reference
-from synthetic_flame import synthetic_flame, write_flame_files
-from weight_rule import load_by_rule
 
 from synthforge_hf.annotation.annotate import annotate
 from synthforge_hf.data.generation import generate
 from synthforge_hf.data.preview import read_samples
 from synthforge_hf.data.recipes import recipe_from_mapping
+from synthforge_hf.data.strict_yaml import to_mapping
 from synthforge_hf.data.verification import verify
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.generators import load_generator
@@ -23,39 +24,8 @@ from synthforge_hf.generators.next3d import views
 from synthforge_hf.generators.next3d.camera import camera_label, metric_camera
 from synthforge_hf.generators.next3d.configuration_next3d import Next3DConfig
 from synthforge_hf.generators.next3d.generator import Next3DGenerator
-from synthforge_hf.generators.next3d.modeling_next3d import Next3DModel
 from synthforge_hf.generators.next3d.settings import Next3DSettings
-from synthforge_hf.heads.flame_conversion import convert_flame
 from synthforge_hf.rendering.volume import camera_rays
-
-ANY_DISTANCE = 1e6
-"""Random weights make fog, not faces: how far mesh and volume are apart says nothing here."""
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Next3DSettings:
-    folder = tmp_path_factory.mktemp("next3d")
-    convert_flame(write_flame_files(folder / "files"), folder / "flame")
-    flame = synthetic_flame()
-    mesh = {
-        "faces": flame.model["f"].astype(np.int32),
-        "uvfaces": flame.uv_faces.astype(np.int32),
-        "uvs": flame.uv.astype(np.float32),
-        "uv_face_eye_mask": np.full((256, 256), 255, np.uint8),
-    }
-    sizes = {"num_faces": len(mesh["faces"]), "num_texture_vertices": len(mesh["uvs"]), "num_dense_faces": 1}
-    model = Next3DModel(
-        Next3DConfig(channel_base=512, channel_max=8, sr_channels=(8, 4), neural_rendering_resolution=32, **sizes)
-    )
-    load_by_rule(model, mesh)
-    model.save_pretrained(folder / "model")
-    return Next3DSettings(
-        model=str(folder / "model"),
-        flame=str(folder / "flame"),
-        depth_resolution=32,
-        opacity=0.2,
-        max_alignment_error_mm=ANY_DISTANCE,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +56,7 @@ def test_a_data_set(settings: Next3DSettings, tmp_path: Path) -> None:
         {
             "name": "paper-next3d",
             "generator": "next3d",
-            "next3d": {
-                "model": settings.model,
-                "flame": settings.flame,
-                "depth_resolution": 32,
-                "opacity": 0.2,
-                "max_alignment_error_mm": ANY_DISTANCE,
-            },
+            "next3d": to_mapping(settings),
         }
     )
     out = tmp_path / "synthforge"
@@ -107,6 +71,11 @@ def test_a_data_set(settings: Next3DSettings, tmp_path: Path) -> None:
     assert not np.any(sample.head["identity"][100:]) and not np.any(sample.head["pose"])
 
 
+def test_the_documented_recipe_is_the_default_one(repository: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (repository / "docs" / "next3d.md").read_text(), re.S)
+    assert recipe_from_mapping(yaml.safe_load(block)).settings == Next3DSettings()
+
+
 def test_draws_apart_are_rejected_and_counted(generator: FaceGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(generator, Next3DGenerator)
 
@@ -116,7 +85,7 @@ def test_draws_apart_are_rejected_and_counted(generator: FaceGenerator, monkeypa
 
     # One after the other has another error; of these two, the second is the smaller for this sample.
     index = 8  # whose second draw is the better one
-    errors = [generator._draw(0, index, attempt).alignment.error_after_m * 1000 for attempt in range(2)]
+    errors = [generator._draws(0, [index], attempt)[0].alignment.error_after_m * 1000 for attempt in range(2)]
     assert errors[1] < errors[0]
     limit_error(0.5 * sum(errors))
     assert generator.generate(0, index, 32).attributes["rejected_draws"] == 1

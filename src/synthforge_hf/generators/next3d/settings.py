@@ -25,7 +25,12 @@ class Next3DSettings:
         scales it by a little towards the rendered depth.
     max_alignment_error_mm: a sample is drawn anew where the median distance in depth between mesh and volume, over the
         visible front of the head, is larger.
+    max_detector_disagreement_px: None, or a sample is drawn anew, too, where the embedded detector sees no face in its
+        image, or landmarks that are on average further from the labels, in pixels of the network's own 512 x 512
+        image. The paper's filter is 11.
     max_attempts: so many draws before giving up.
+    batch_size: samples that the networks make in one go: 0 to batch_size - 1, the next as many, and so on. Part of what
+        decides the bytes: in a batch, networks round differently.
     random_rays: place samples along rays at random, as in training; else in the middle of their steps.
     """
 
@@ -43,7 +48,9 @@ class Next3DSettings:
     opacity: float = 0.5
     alignment: Literal["closed_form", "per_sample"] = "per_sample"
     max_alignment_error_mm: float = 15.0
+    max_detector_disagreement_px: float | None = None
     max_attempts: int = 8
+    batch_size: int = 1
     random_rays: bool = False
 
     def __post_init__(self) -> None:
@@ -62,9 +69,13 @@ class Next3DSettings:
             ("truncation_cutoff", 0, 28),
             ("depth_resolution", 16, 1024),
             ("max_attempts", 1, 1000),
+            ("batch_size", 1, 256),
         ):
             if not lowest <= getattr(self, name) <= highest:
                 raise UsageError(f"{name} is {getattr(self, name)}: it must lie between {lowest} and {highest}")
+        limit = self.max_detector_disagreement_px
+        if limit is not None and limit <= 0:
+            raise UsageError(f"max_detector_disagreement_px is {limit:g}: it must be above 0, or null for no filter")
         if not 0 < self.opacity < 1:
             raise UsageError(f"opacity is {self.opacity}: it must lie between 0 and 1")
         if self.max_alignment_error_mm <= 0:
