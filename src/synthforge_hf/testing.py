@@ -5,14 +5,12 @@ It is a real ``FaceGenerator`` (its labels come from the same annotation as ever
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from synthforge_hf.annotation.annotate import annotate
 from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace, LabelledMesh
 from synthforge_hf.heads.base import HeadCoefficients, LandmarkModel
-from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.randomness import random_stream
 from synthforge_hf.rendering.camera import orbit_camera
 from synthforge_hf.segmentation_classes import CLASS_ID
@@ -30,23 +28,6 @@ for _name, _colour in {
     "mouth": (90, 30, 35), "u_lip": (180, 80, 85), "l_lip": (190, 90, 95), "hair": (60, 40, 30),
 }.items():  # fmt: skip
     _COLOURS[CLASS_ID[_name]] = _colour
-
-
-SMALL_UNET: dict[str, Any] = {
-    "encoder_type": "unet",
-    "stem_stride": 2,
-    "encoder_widths": [8, 16],
-    "encoder_depths": [],
-    "segmentation_upsampling": 1,
-    "depth_widths": [8],
-    "hourglass_stacks": 2,
-}
-"""What turns ``SynthForgeConfig.mini()`` into the paper's kind of model, with UNet and hourglasses, and small."""
-
-
-def small_unet(**changes: Any) -> SynthForgeConfig:
-    """Return the configuration of a model like the paper's that is small enough for tests."""
-    return SynthForgeConfig.mini(**(SMALL_UNET | changes))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from synthforge_hf.annotation.face_box import face_box
 from synthforge_hf.evaluation.analyser import FaceAnalyser
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.testing import small_unet
+from synthforge_hf.models.testing import small_unet
 
 
 @pytest.fixture(scope="session")

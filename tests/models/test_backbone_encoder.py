@@ -8,7 +8,7 @@ import synthforge_hf.models.registration as registration
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.testing import small_unet
+from synthforge_hf.models.testing import small_unet
 
 BACKBONES = {
     "convnext": {"hidden_sizes": [8, 16, 16, 24], "depths": [1, 1, 1, 1]},

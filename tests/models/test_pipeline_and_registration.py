@@ -13,7 +13,7 @@ from synthforge_hf.models.registration import register_when_imported
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.synthforge.pipeline_face_analysis import mirror
-from synthforge_hf.testing import small_unet
+from synthforge_hf.models.testing import small_unet
 
 BOX = [30.0, 20.0, 90.0, 85.0]
 

@@ -8,8 +8,8 @@ import synthforge_hf.models.registration as registration
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
+from synthforge_hf.models.testing import small_unet
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
-from synthforge_hf.testing import small_unet
 
 
 def small_config(**changes: object) -> SynthForgeConfig:

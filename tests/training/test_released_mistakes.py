@@ -12,8 +12,8 @@ from synthforge_hf.models.synthforge.heatmaps import Heatmaps, gaussian_marginal
 from synthforge_hf.models.synthforge.losses import heatmap_loss
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.synthforge.supervision import equivariance_loss, move_maps
+from synthforge_hf.models.testing import small_unet
 from synthforge_hf.segmentation_classes import LAPA_CLASSES
-from synthforge_hf.testing import small_unet
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.validation import mean_f1
 

@@ -10,17 +10,25 @@ import yaml
 from drawn_faces import draw_face, drawn_data_set, encode
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import default_collate
 from transformers import AutoBackbone, AutoConfig, AutoImageProcessor, AutoModel
 
 import synthforge_hf.models.registration as registration
 from synthforge_hf.annotation.face_box import face_box
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
+from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.testing import SMALL_UNET
+from synthforge_hf.models.testing import SMALL_UNET
 from synthforge_hf.training.settings import TrainingSettings, read_settings
-from synthforge_hf.training.stage_one import freeze_idle_parameters, load_splits, optimizer_for, train_backbone
+from synthforge_hf.training.stage_one import (
+    BackboneTask,
+    freeze_idle_parameters,
+    load_splits,
+    optimizer_for,
+    train_backbone,
+)
 from synthforge_hf.training.validation import mean_f1, normalised_mean_errors
 from synthforge_hf.training.window_cache import CachedWindows
 from synthforge_hf.training.windows import FaceWindows, WindowSettings, cut_window
@@ -108,6 +116,43 @@ def test_the_best_and_the_last_model_are_kept_and_metrics_are_logged(data_set: P
         assert AutoModel.from_pretrained(each).config.image_size == 64
         assert AutoImageProcessor.from_pretrained(each).size == {"height": 64, "width": 64}
     assert not (folder / "best.partial").exists()
+
+
+def test_training_begins_with_an_earlier_models_weights(data_set: Path, tmp_path: Path) -> None:
+    train_backbone(str(data_set), tmp_path / "first", settings(tmp_path, epochs=1))
+    still = {"learning_rate": 1e-12, "encoder_learning_rate": 1e-12, "weight_decay": 0.0}
+    larger = TINY | {"image_size": 96, "heatmap_size": 24, "depth_weight": 0.5}
+    chosen = settings(tmp_path, epochs=1, initial=str(tmp_path / "first"), model=larger, **still)
+    train_backbone(str(data_set), tmp_path / "second", chosen)
+    first, second = (SynthForgeModel.from_pretrained(tmp_path / name) for name in ("first", "second"))
+    assert (first.config.image_size, second.config.image_size) == (64, 96)
+    assert second.config.depth_mean == first.config.depth_mean
+    for (name, before), after in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.allclose(before, after, atol=1e-6), name
+    other = settings(tmp_path, initial=str(tmp_path / "first"), model=TINY | {"feature_channels": 12})
+    with pytest.raises(UsageError, match=r"initial.*another model"):
+        train_backbone(str(data_set), tmp_path / "third", other)
+    with pytest.raises(UsageError, match="no model"):
+        train_backbone(str(data_set), tmp_path / "fourth", settings(tmp_path, initial=str(tmp_path / "nothing")))
+
+
+def test_a_run_begins_with_small_crops(data_set: Path, tmp_path: Path) -> None:
+    chosen = settings(tmp_path, small_image_size=32, small_share=0.5)
+    config = chosen.model_config(num_landmarks=68)
+    processor, windows = SynthForgeImageProcessor.for_model(config), WindowSettings.for_model(64, 1.35)
+    task = BackboneTask(config, processor, chosen, windows, [], None)  # type: ignore[arg-type]
+    rows, _ = load_splits(str(data_set), 5)
+    batch = default_collate([FaceWindows(rows, windows)[number] for number in range(2)])
+    small, large = (task.inputs(batch, torch.Generator().manual_seed(0), fraction) for fraction in (0.49, 0.5))
+    assert small["pixel_values"].shape == (2, 3, 32, 32)
+    assert large["pixel_values"].shape == (2, 3, 64, 64)
+    assert small["segmentation"].shape[-1] * 2 == large["segmentation"].shape[-1]
+    # The same random changes: the crop is the same part of the photo.
+    assert torch.allclose(small["landmarks"], large["landmarks"])
+    with torch.no_grad():
+        assert SynthForgeModel(config)(**small).landmark_heatmaps.shape == (2, 68, 8, 8)
+    with pytest.raises(UsageError, match="small_image_size"):
+        BackboneTask(config, processor, settings(tmp_path, small_image_size=30), windows, [], None)  # type: ignore[arg-type]
 
 
 def test_a_pretrained_backbone_is_the_encoder(data_set: Path, tmp_path: Path) -> None:

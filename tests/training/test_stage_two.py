@@ -21,7 +21,7 @@ from synthforge_hf.evaluation.analyser import FaceAnalyser
 from synthforge_hf.models.label_finetuning.modeling_label_finetuning import SynthForgeForLabelFinetuning
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.testing import small_unet
+from synthforge_hf.models.testing import small_unet
 from synthforge_hf.training.augmentation import AugmentationSettings, CropMaker
 from synthforge_hf.training.finetuning_settings import FinetuningSettings
 from synthforge_hf.training.label_discovery import (

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.testing import small_unet
+from synthforge_hf.models.testing import small_unet
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop
 from synthforge_hf.training.settings import TrainingSettings

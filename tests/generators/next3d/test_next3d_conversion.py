@@ -240,7 +240,7 @@ class Call:
         return self.call
 
 
-@pytest.mark.parametrize("function", [os.system, os.remove, eval, exec, print, __import__, getattr, subprocess.run])
+@pytest.mark.parametrize("function", [os.system, os.remove, eval, exec, open, __import__, getattr, subprocess.run])
 def test_hostile_files_are_refused_and_not_run(tmp_path: Path, function: Any) -> None:
     witness = tmp_path / "witness"
     witness.touch()
