@@ -18,7 +18,7 @@ def observer() -> LandmarkObserver:
 
 @pytest.fixture(scope="module")
 def face() -> GeneratedFace:
-    return load_generator("graphics", device="cpu").generate(7, 1, 256)
+    return load_generator("graphics", device="cpu").generate(7, 7, 256)
 
 
 def moved_camera(face: GeneratedFace, pixels: float) -> GeneratedFace:
