@@ -141,7 +141,11 @@ def parsing(analyser: FaceAnalyser, folder: Path, options: dict[str, Any]) -> Bl
 def synthetic(analyser: FaceAnalyser, folder: str, options: dict[str, Any]) -> Block:
     result = evaluate_synthetic(analyser, folder, **options)
     figures = {"NME": "nme_interocular", "mean F1": "mean_f1"}
-    depths = {"depth, relative error": "depth_abs_rel", "depth, scale-invariant error": "depth_si_log"}
+    depths = {
+        "depth, relative error": "depth_abs_rel",
+        "after one factor per face": "depth_abs_rel_scaled",
+        "depth, scale-invariant error": "depth_si_log",
+    }
     row = [f"{result.metrics[name]:.2f}" if name in result.metrics else "" for name in figures.values()]
     row += [f"{result.metrics[name]:.4f}" if name in result.metrics else "" for name in depths.values()]
     title = titled(f"{analyser.name}: generated faces, validation split", options)
