@@ -140,11 +140,11 @@ def main() -> None:
 
     generator = torch.Generator().manual_seed(0)
     batches = list(loader)
-    crops = median(seconds(lambda b=b: task.inputs(b, generator)) for b in batches * 3)
+    crops = median(seconds(lambda b=b: task.inputs(b, generator, 1.0)) for b in batches * 3)
     with ThreadPoolExecutor(max(arguments.workers, 1)) as threads:
 
         def together() -> None:
-            for _ in threads.map(lambda b: task.inputs(b, torch.Generator().manual_seed(0)), batches * 3):
+            for _ in threads.map(lambda b: task.inputs(b, torch.Generator().manual_seed(0), 1.0), batches * 3):
                 pass
 
         ahead = min(seconds(together) for _ in range(2)) / (3 * len(batches))
