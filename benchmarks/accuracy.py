@@ -119,13 +119,14 @@ def landmarks(analyser: FaceAnalyser, folder: Path, options: dict[str, Any]) -> 
     def measure(look: FaceAnalyser, *subsets: str, **chosen: Any) -> list[EvaluationResult]:
         return [evaluate_300w(look, folder, subset, **chosen, **options) for subset in subsets]
 
-    twice = analyser.with_options(refine=True)
+    twice, plain = analyser.with_options(refine=True), analyser.with_options(flip_test=False)
     lfpw, helen, afw = measure(analyser, *TUNED, "afw")
     rows = [
         landmark_row("lfpw/trainset and helen/trainset", [lfpw, helen]),
         landmark_row("lfpw/trainset", [lfpw]),
         landmark_row("helen/trainset", [helen]),
         landmark_row("afw", [afw]),
+        landmark_row("the first two, not averaged with the mirrored crop", measure(plain, *TUNED)),
         landmark_row("the first two, box noise of 10 %", measure(analyser, *TUNED, box_noise=0.1)),
         landmark_row("the same, second look", measure(twice, *TUNED, box_noise=0.1)),
         landmark_row("the first two, boxes of the detector, second look", measure(twice, *TUNED, boxes="detector")),

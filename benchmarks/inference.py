@@ -3,6 +3,7 @@
     python benchmarks/inference.py [PHOTO] [--model mini] [--threads 1] [--mediapipe-python OTHER/bin/python]
 
 Everything between a decoded photo with a face box and the results in the photo's pixels counts: crop, network, masks.
+Predictions are averaged with those for the mirrored crop, as everywhere by default, unless a row says otherwise.
 mediapipe's face mesh (0.10.14, the last wheel that ships its models) is timed beside it where it can be imported, here
 or, because it wants numpy 1, by the Python of another environment.
 """
@@ -83,10 +84,13 @@ def inference_table(
     table.add_column("what")
     table.add_column("ms per face", justify="right")
     whole = "landmarks, classes and depth at the photo's size"
+    plain = analyser.with_options(flip_test=False)
     rows: list[tuple[str, Callable[[], object], int]] = [
         ("detector (per photo)", lambda: detector(photo), 1),
+        ("landmarks, without the mirrored crop, batch 1", lambda: plain.landmarks([photo], box), 1),
         ("landmarks, batch 1", lambda: analyser.landmarks([photo], box), 1),
         ("landmarks, batch 32", lambda: analyser.landmarks([photo] * 32, box * 32), 32),
+        (f"{whole}, without the mirrored crop, batch 1", lambda: plain.analyse([photo], box), 1),
         (f"{whole}, batch 1", lambda: analyser.analyse([photo], box), 1),
         (f"{whole}, batch 32", lambda: analyser.analyse([photo] * 32, box * 32), 32),
     ]

@@ -38,7 +38,10 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Embedded checkpoint
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where to compute; auto takes CUDA if there is any.")
 ]
-FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")]
+FlipTest = Annotated[
+    bool | None,
+    typer.Option("--flip-test/--no-flip-test", help="Average with the mirrored crop; by default where that is known."),
+]
 Refine = Annotated[bool, typer.Option("--refine/--no-refine", help="Crop again around the first landmarks.")]
 BatchSize = Annotated[int, typer.Option(help="Faces per forward pass.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -166,7 +169,7 @@ def predict(
         Path | None, typer.Option(metavar="FILE", help='JSON: {"photo.jpg": [[x0, y0, x1, y1], ...]}, pixels.')
     ] = None,
     score_threshold: Annotated[float | None, typer.Option(help="Of the face detector, instead of its own.")] = None,
-    flip_test: FlipTest = False,
+    flip_test: FlipTest = None,
     refine: Refine = True,
     batch_size: BatchSize = 32,
     device: Device = "auto",
@@ -219,7 +222,7 @@ def evaluate(
         float, typer.Option(help="300w: shift and scale the boxes at random by about this share.")
     ] = 0.0,
     crop: Annotated[str, typer.Option(help="celebamask-hq: whole (the photo) or detector.")] = "whole",
-    flip_test: FlipTest = False,
+    flip_test: FlipTest = None,
     refine: Refine = False,
     batch_size: BatchSize = 32,
     limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,

@@ -49,8 +49,8 @@ class TestThreeHundredW:
 
     def test_protocol_names_what_changes_the_figures(self, analyser, write_300w):
         folder, _ = write_300w(3)
-        plain = evaluate(analyser, "300w", folder, "helen/trainset")
-        varied = evaluate(analyser.with_options(flip_test=True, refine=True), "300w", folder, box_noise=0.1, limit=2)
+        plain = evaluate(analyser.with_options(flip_test=False), "300w", folder, "helen/trainset")
+        varied = evaluate(analyser.with_options(refine=True), "300w", folder, box_noise=0.1, limit=2)
         assert varied.num_images == 2
         for part in ("helen/trainset", "ground-truth boxes", "crop 1.35 x", "(36, 45)"):
             assert part in plain.protocol
@@ -80,7 +80,7 @@ class TestThreeHundredW:
         pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
         photo, mirrored = Image.fromarray(pixels), Image.fromarray(pixels[:, ::-1].copy())
         box = [np.array([[20.0, 20, 76, 76]])]
-        both = analyser.with_options(flip_test=True)
+        both, analyser = analyser, analyser.with_options(flip_test=False)
         points, flipped = both.landmarks([photo], box)[0], both.landmarks([mirrored], box)[0]
         expected = np.stack([96 - points[:, 0], points[:, 1]], axis=1)[MIRRORED_LANDMARKS]
         assert np.median(np.abs(flipped - expected)) < 0.01

@@ -11,8 +11,8 @@ from synthforge_hf.models.label_finetuning.modeling_label_finetuning import Synt
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.heatmaps import Heatmaps
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
+from synthforge_hf.models.synthforge.mirroring import average, mirror
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.models.synthforge.pipeline_face_analysis import average, mirror
 from synthforge_hf.models.testing import small_unet
 from synthforge_hf.segmentation_classes import mirrored_pairs
 

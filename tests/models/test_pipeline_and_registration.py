@@ -10,9 +10,10 @@ from PIL import Image
 
 from synthforge_hf.errors import SynthForgeError
 from synthforge_hf.models.registration import register_when_imported
+from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
+from synthforge_hf.models.synthforge.mirroring import average, mirror, mirror_is_known, run_both_ways
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.models.synthforge.pipeline_face_analysis import mirror
 from synthforge_hf.models.testing import small_unet
 
 BOX = [30.0, 20.0, 90.0, 85.0]
@@ -93,7 +94,7 @@ def test_boxes_of_the_caller_are_used(analyse: Any) -> None:
 
 
 def test_without_a_second_look_it_is_processor_model_post_process(analyse: Any, checkpoint: Path) -> None:
-    face = analyse(photo(), boxes=BOX, refine=False)[0]
+    face = analyse(photo(), boxes=BOX, refine=False, flip_test=False)[0]
     model = SynthForgeModel.from_pretrained(checkpoint).eval()
     processor = SynthForgeImageProcessor.from_pretrained(checkpoint)
     with torch.no_grad():
@@ -101,7 +102,7 @@ def test_without_a_second_look_it_is_processor_model_post_process(analyse: Any, 
     expected = processor.post_process(output, (90, 120), BOX)[0]
     assert np.allclose(face["landmarks"], expected["landmarks"], atol=1e-3)
     assert np.array_equal(face["segmentation"], expected["segmentation"])
-    again = analyse(photo(), boxes=BOX, refine=True)[0]
+    again = analyse(photo(), boxes=BOX, refine=True, flip_test=False)[0]
     assert not np.allclose(face["landmarks"], again["landmarks"], atol=1e-3)
 
 
@@ -109,13 +110,36 @@ def test_flip_averaging_is_blind_to_mirroring(analyse: Any) -> None:
     """What is averaged over a crop and its mirror image must be the mirrored answer for the mirrored photo."""
     image = photo()
     mirrored_box = [120 - BOX[2], BOX[1], 120 - BOX[0], BOX[3]]
-    options = {"refine": False, "flip_test": True}
+    options = {"refine": False}  # averaging is the default for our landmarks and classes
     plain = analyse(image, boxes=BOX, **options)[0]
     mirrored = analyse(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), boxes=mirrored_box, **options)[0]
     from synthforge_hf.annotation.landmarks import MIRRORED_LANDMARKS
 
     back = mirrored["landmarks"][MIRRORED_LANDMARKS] * (-1, 1) + (120, 0)
     assert np.allclose(back, plain["landmarks"], atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({}, True),
+        ({"num_landmarks": 5}, False),
+        ({"id2label": {0: "background", 1: "left cheek"}}, False),
+        ({"id2label": {0: "background", 1: "left_eye", 2: "right_eye"}}, True),
+    ],
+)
+def test_crops_are_mirrored_by_default_only_where_it_is_known_what_that_exchanges(changes: dict, known: bool) -> None:
+    assert mirror_is_known(SynthForgeConfig.mini(**changes)) is known
+
+
+def test_running_both_ways_is_two_runs_averaged(checkpoint: Path) -> None:
+    model = SynthForgeModel.from_pretrained(checkpoint).eval()
+    crops = torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        together = run_both_ways(model, crops)
+        separately = average(model(crops), mirror(model(crops.flip(-1)), model.config))
+    for name in ("landmarks", "landmark_heatmaps", "segmentation_logits", "depth"):
+        assert torch.allclose(together[name], separately[name], atol=1e-5)
 
 
 def test_mirroring_twice_changes_nothing(checkpoint: Path) -> None:

@@ -21,8 +21,8 @@ from synthforge_hf.models.label_finetuning.configuration_label_finetuning import
 from synthforge_hf.models.label_finetuning.modeling_label_finetuning import SynthForgeForLabelFinetuning
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
+from synthforge_hf.models.synthforge.mirroring import landmark_mirror, mirror_is_known, run_both_ways
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel, SynthForgeOutput
-from synthforge_hf.models.synthforge.pipeline_face_analysis import average, landmark_mirror, mirror
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
 
 _KINDS: dict[str, Any] = {
@@ -36,14 +36,15 @@ _KINDS: dict[str, Any] = {
 class FaceAnalyser:
     """model, processor: as ``from_pretrained`` gives them. name: what to call the model in results.
 
-    flip_test: average each prediction with that for the mirrored crop. refine: crop again around the first landmarks
-    and predict once more. batch_size: faces per forward pass.
+    flip_test: average each prediction with that for the mirrored crop; None: wherever it is known what a mirrored image
+    exchanges (see ``mirror_is_known``). refine: crop again around the first landmarks and predict once more.
+    batch_size: faces per forward pass.
     """
 
     model: SynthForgeModel | SynthForgeForLabelFinetuning
     processor: SynthForgeImageProcessor
     name: str
-    flip_test: bool = False
+    flip_test: bool | None = None
     refine: bool = False
     batch_size: int = 32
 
@@ -73,6 +74,11 @@ class FaceAnalyser:
             raise SynthForgeError(f"the model '{model}' is incomplete or damaged: {reason}") from error
         network.to(choose_device(device))
         return cls(network, processor, str(model).rstrip("/"), **options)
+
+    @property
+    def averages_mirrored(self) -> bool:
+        """Whether predictions are averaged with those for the mirrored crop."""
+        return mirror_is_known(self.model.config) if self.flip_test is None else self.flip_test
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -109,13 +115,12 @@ class FaceAnalyser:
         focal_lengths: per photo in pixels, for depth in metres; a typical lens is assumed without.
         """
         used = None if boxes is None else [np.asarray(each, np.float64).reshape(-1, 4) for each in boxes]
-        faces = self._look(photos, used, masks and not (self.refine and used is not None), focal_lengths)
-        if self.refine and used is not None and faces:
-            again = np.stack([face["face_box"] for face in faces])
-            faces = self._look(
-                photos, np.split(again, np.cumsum([len(each) for each in used])[:-1]), masks, focal_lengths
-            )
-        return faces
+        if self.refine and used is not None and any(len(each) for each in used):
+            # A first look only says where to look.
+            once = self.with_options(flip_test=False)
+            again = np.stack([face["face_box"] for face in once._look(photos, used, False, focal_lengths)])
+            used = np.split(again, np.cumsum([len(each) for each in used])[:-1])
+        return self._look(photos, used, masks, focal_lengths)
 
     def _look(
         self,
@@ -138,10 +143,7 @@ class FaceAnalyser:
         outputs = []
         for batch in pixels.split(self.batch_size):
             batch = batch.to(self.model.device)
-            output = self.model(batch)
-            if self.flip_test:
-                output = average(output, mirror(self.model(batch.flip(-1)), self.model.config))
-            outputs.append(output)
+            outputs.append(run_both_ways(self.model, batch) if self.averages_mirrored else self.model(batch))
         parts = [name for name in outputs[0] if name != "features"]
         fields: dict[str, Any] = {part: torch.cat([output[part] for output in outputs]).float().cpu() for part in parts}
         return SynthForgeOutput(**fields)

@@ -25,7 +25,7 @@ def evaluate(
     boxes: str = "ground-truth",
     box_noise: float = 0.0,
     crop: str = "whole",
-    flip_test: bool = False,
+    flip_test: bool | None = None,
     refine: bool = False,
     batch_size: int = 32,
     limit: int | None = None,
@@ -44,7 +44,8 @@ def evaluate(
     subset: "common", "challenge", "full" or a folder of 300-W; a partition of LaPa (default "test") or CelebAMask-HQ; a
         split of our own data sets (default "validation").
     boxes, box_noise, seed: 300-W only, see ``evaluate_300w``. crop: CelebAMask-HQ only, see ``evaluate_celebamask_hq``.
-    flip_test: average with the mirrored crop. refine: crop a second time around the first landmarks.
+    flip_test: average with the mirrored crop; None: wherever it is known what that exchanges.
+    refine: crop a second time around the first landmarks.
     train_share: only the photos outside this training share, on which label fine-tuning with the same share has not
         trained. fold: "2/5": only the second fifth, which fine-tuning with the same fold holds out. At most one of the
         two; not for our own data sets, which have a split of their own.

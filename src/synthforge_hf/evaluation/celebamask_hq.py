@@ -88,7 +88,7 @@ def evaluate_celebamask_hq(
     where = (
         "whole photo" if crop == "whole" else f"crop around the largest find ({missed} photos without one shown whole)"
     )
-    flip = "; averaged with the mirrored crop" if analyser.flip_test else ""
+    flip = "; averaged with the mirrored crop" if analyser.averages_mirrored else ""
     first = f", {split.of_held_out}" if split else ""
     first += f", first {limit}" if limit else ""
     return EvaluationResult(

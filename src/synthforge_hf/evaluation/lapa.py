@@ -64,7 +64,7 @@ def evaluate_lapa(
         "F1 of pixels pooled over all photos at their size, mean over the foreground classes that occur (10 in LaPa)",
         f"left_eye lies left of right_eye in {left_on_the_left} of {both_eyes} masks with both",
     ]
-    if analyser.flip_test:
+    if analyser.averages_mirrored:
         parts.append("averaged with the mirrored crop")
     return EvaluationResult("lapa", "; ".join(parts), analyser.name, len(photos), scores.compute(), rows)
 

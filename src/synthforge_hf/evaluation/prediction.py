@@ -79,7 +79,7 @@ def predict(
     *,
     detector: FaceDetector | None = None,
     score_threshold: float | None = None,
-    flip_test: bool = False,
+    flip_test: bool | None = None,
     refine: bool = True,
     batch_size: int = 32,
     device: str = "auto",

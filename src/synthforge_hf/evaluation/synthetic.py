@@ -80,11 +80,12 @@ def evaluate_synthetic(
         metrics |= scores.compute()
     metrics |= depths.compute()
     first = f", first {limit}" if limit else ""
+    flip = "averaged with the mirrored crop; " if analyser.averages_mirrored else ""
     return EvaluationResult(
         benchmark="synthforge",
         protocol=(
             f"split {split}{first}; ground-truth boxes, square crop {analyser.processor.crop_scale:g} x face box; "
-            "F1 of pixels pooled over all crops, mean over the foreground classes that occur; "
+            f"{flip}F1 of pixels pooled over all crops, mean over the foreground classes that occur; "
             "depth where label and prediction show a surface"
         ),
         model=analyser.name,

