@@ -1,9 +1,10 @@
 """Time and memory of making a data set: one table. Needs an otherwise idle machine to say much about two workers.
 
-python benchmarks/generation.py [--recipe paper] [--resolution 512] [--samples 100] [--shard-size 25]
+python benchmarks/generation.py [--recipe paper] [--resolution 512] [--samples 100] [--shard-size 25] [--memory]
 
 Stages are CPU time of one process with one thread. "one worker" and "two workers" are the engine itself, everything
 included, from the moment all workers are ready to the last shard on disk. Memory is the largest worker's resident set.
+With --memory only one worker runs, and its memory is shown after each tenth of the samples.
 """
 
 import argparse
@@ -100,14 +101,30 @@ def time_engine(
         return time.perf_counter() - start, memory
 
 
+def show_memory(recipe: Recipe, resolution: int, samples: int, shard_size: int) -> None:
+    seconds, memory = time_engine(recipe, resolution, samples, shard_size, workers=1)
+    table = Table(title=f"recipe {recipe.name}, {resolution}x{resolution}, one worker, {seconds:.0f} s")
+    table.add_column("after samples", justify="right")
+    table.add_column("memory", justify="right")
+    for tenth in range(1, 11):
+        position = tenth * len(memory) // 10 - 1
+        table.add_row(str(5 * (position + 1)), f"{memory[position]:.0f} MB")
+    table.add_row("largest", f"{max(memory):.0f} MB")
+    Console(width=100).print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", default="paper")
     parser.add_argument("--resolution", type=int, default=512)
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--shard-size", type=int, default=25)
+    parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
+    if arguments.memory:
+        show_memory(recipe, arguments.resolution, arguments.samples, arguments.shard_size)
+        return
 
     stages, kilobytes = time_stages(recipe, arguments.resolution, arguments.samples)
     size = (recipe, arguments.resolution, arguments.samples, arguments.shard_size)

@@ -190,24 +190,25 @@ def ambient_light(sh: wp.array(dtype=wp.vec3f), n: wp.vec3f) -> wp.vec3f:
 
 @wp.func
 def lit_share(light: wp.array(dtype=Light), position: wp.vec3f) -> float:
-    """Share of the key light that arrives, from four taps of the shadow map."""
+    """Share of the key light that arrives, from nine taps of the shadow map: a lamp has a size, and the shadows of
+    single clumps of hair run into one another."""
     spot = light[0].shadow_rows * position + light[0].shadow_offset
     size = light[0].shadow.shape[0]
-    x = spot[0] - 0.5
-    y = spot[1] - 0.5
-    column = int(wp.floor(x))
-    row = int(wp.floor(y))
-    if column < 0 or row < 0 or column >= size - 1 or row >= size - 1:
+    column = int(wp.floor(spot[0]))
+    row = int(wp.floor(spot[1]))
+    if column < 1 or row < 1 or column >= size - 1 or row >= size - 1:
         return 1.0
-    fx = x - float(column)
-    fy = y - float(row)
+    # Quadratic B-splines over three texels each way.
+    fx = spot[0] - float(column)
+    fy = spot[1] - float(row)
+    across = wp.vec3f(0.5 * (1.0 - fx) * (1.0 - fx), 0.5 + fx * (1.0 - fx), 0.5 * fx * fx)
+    down = wp.vec3f(0.5 * (1.0 - fy) * (1.0 - fy), 0.5 + fy * (1.0 - fy), 0.5 * fy * fy)
     total = float(0.0)
-    for dy in range(2):
-        for dx in range(2):
-            depth = light[0].shadow[row + dy, column + dx]
-            weight = wp.where(dx == 0, 1.0 - fx, fx) * wp.where(dy == 0, 1.0 - fy, fy)
+    for dy in range(3):
+        for dx in range(3):
+            depth = light[0].shadow[row + dy - 1, column + dx - 1]
             if depth == 0.0 or spot[2] < depth + SHADOW_BIAS:
-                total += weight
+                total += across[dx] * down[dy]
     return total
 
 
@@ -336,7 +337,7 @@ def shade_point(
         if colour_in[0] > 0.0:
             albedo = wp.cw_mul(albedo, wp.vec3f(colour_in[0], colour_in[1], colour_in[2]))
         occlusion = occlusion * (0.75 + 0.25 * wp.clamp(strand[3] + 0.5, 0.0, 1.0))
-        wrap = wp.vec3f(0.25, 0.25, 0.25)
+        wrap = wp.vec3f(0.5, 0.5, 0.5)
     elif material == CLOTH:
         albedo = paint[0].cloth
         phase = float(0.0)
@@ -368,6 +369,8 @@ def shade_point(
     shadow = float(0.0)
     if cosine + wrap[0] > 0.0:
         shadow = lit_share(light, position + normal * SHADOW_STEP)
+        if material == HAIR:  # light goes through it
+            shadow = 0.3 + 0.7 * shadow
     diffuse = wp.vec3f(
         wp.max(cosine + wrap[0], 0.0) / (1.0 + wrap[0]),
         wp.max(cosine + wrap[1], 0.0) / (1.0 + wrap[1]),

@@ -4,6 +4,7 @@ materials.
 A deferred pass over rasterised fragments on a Warp kernel (CPU and CUDA). Colours are linear RGB until the last step.
 """
 
+from ctypes import addressof
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from functools import cache
@@ -152,9 +153,10 @@ def shade(
         return warp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
 
     def one(struct: Any) -> Any:
-        # Kernels take structs in arrays: by value, each function would copy them for every pixel. The caller keeps the
-        # struct alive, because the array does not.
-        return warp.array([struct], dtype=type(struct)._cls, device=device)
+        # Kernels take structs in arrays: by value, each function would copy them for every pixel. The array is a view
+        # of the struct, which the caller keeps alive; made from a list of one it would take a millisecond.
+        view = warp.array(ptr=addressof(struct._ctype), dtype=type(struct)._cls, shape=1, device="cpu", copy=False)
+        return view.to(device)
 
     def draw_surface(triangles: np.ndarray, faces: torch.Tensor, num_one_sided: int) -> tuple[Any, Any]:
         """Return the z-buffer at twice the size, flat, and what the kernel is to know of the surface in it."""

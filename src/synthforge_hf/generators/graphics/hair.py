@@ -236,8 +236,8 @@ def _lie(
     values = ground.at(coverage.table, row, column)
     outward = values[..., 3:6]
     layer = random.random(number, dtype=np.float32)
-    rise = np.minimum(0.55 + 1.5 * along, 1.0)
-    height = values[..., 6] * (0.62 + 0.5 * layer[:, None]) * rise
+    rise = np.minimum(0.75 + 1.0 * along, 1.0)
+    height = values[..., 6] * (0.82 + 0.24 * layer[:, None]) * rise
     height += lowest * (1 + layer[:, None])
     if style.lift > 0:
         height += style.lift * np.abs(random.standard_normal(number, np.float32))[:, None] * along**2
@@ -256,9 +256,9 @@ def _lie(
         points,
         outward,
         style.width * random.uniform(0.5, 1.3, number),
-        0.62 + 0.38 * layer,
+        0.74 + 0.26 * layer,
         np.ones((1, 1, 3), np.float32),
-        np.radians(28) * random.normal(size=number) * (2 if style.name in ("messy", "curly", "afro") else 1),
+        np.radians(16) * random.normal(size=number) * (2 if style.name in ("messy", "curly", "afro") else 1),
     )
 
 

@@ -10,9 +10,9 @@ from synthforge_hf.rendering.mesh import cross
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
 CAP_ROWS = 28
-SHARE_OF_HEIGHT = 0.6
+SHARE_OF_HEIGHT = 0.82
 """Where the layer lies within the hair's height."""
-DEPTH_SHADE = 0.72
+DEPTH_SHADE = 0.82
 """Share of the light that reaches the layer between the clumps on it."""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from synthforge_hf.rendering.mesh import cross
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
-ROUNDNESS = 0.55
+ROUNDNESS = 0.35
 """How far the normals of a ribbon's edges lean outwards, so that it catches the light like a thin cylinder."""
 METRES_PER_V = 0.10
 """Length of hair over which the strand texture's v grows by 1."""

@@ -48,7 +48,7 @@ MEAN_SHIFT = {
     "mouth/mouth-trans-down-up": -0.16,
     "mouth/mouth-scale-vert-decr-incr": -0.34,
     "mouth/mouth-scale-horiz-decr-incr": 0.23,
-    "mouth/mouth-upperlip-height-decr-incr": 0.25,
+    "mouth/mouth-upperlip-height-decr-incr": 0.65,
     "head/head-fat-decr-incr": -0.25,
     "chin/chin-height-decr-incr": 0.17,
     "nose/nose-scale-vert-decr-incr": 0.25,

@@ -138,9 +138,9 @@ def _flash(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gen
 
 
 def _side(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
-    """Half of the face lit, the other half next to black."""
+    """Half of the face lit, the other half dark."""
     direction = _seen_from(to_camera, random.choice([-1, 1]) * random.uniform(55, 110), random.uniform(-15, 45))
-    share = random.uniform(0.85, 0.985)
+    share = random.uniform(0.7, 0.94)
     light = _mixture(to_camera, direction, share, _temperature(random.uniform(-1, 1), random), random)
     return light, random.uniform(-3, 0), random.uniform(-0.5, 0.3)
 
@@ -167,9 +167,9 @@ def _coloured(
     light, _, _ = _studio(settings, to_camera, random)
     red = random.random() < 0.5
     hue = random.normal(0.02, 0.03) % 1 if red else random.random()
-    light.colour = light.colour * _saturated(hue, random.uniform(0.5, 0.95))
+    light.colour = light.colour * _saturated(hue, random.uniform(0.3, 0.75))
     other = hue if random.random() < 0.5 else random.random()
-    light.ambient = light.ambient * _saturated(other, random.uniform(0.3, 0.9))
+    light.ambient = light.ambient * _saturated(other, random.uniform(0.1, 0.5))
     return light, random.uniform(-2, 0), random.uniform(-1.2, 0.1)
 
 

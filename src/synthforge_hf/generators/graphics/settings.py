@@ -92,7 +92,7 @@ class AppearanceSettings:
     melanin: Range = (0.0, 1.0)
     bald_share: float = 0.06
     beard_share: float = 0.45
-    long_hair_share: float = 0.56
+    long_hair_share: float = 0.62
     makeup_share: float = 0.4
 
     def __post_init__(self) -> None:
