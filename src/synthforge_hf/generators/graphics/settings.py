@@ -108,7 +108,7 @@ class LightSettings:
     exposure_stops: brighter or darker than a photo well exposed for the face. directional_share: how much of a studio's
     light comes from one lamp or the sun rather than from all around.
     environment_share: photos lit by a photographed place. flash_share: by the camera's flash. side_share: half of the
-    face next to black. back_share: by a lamp behind the head. dark_share: far too dark. coloured_share: by strongly
+    face dark. back_share: by a lamp behind the head. dark_share: far too dark. coloured_share: by strongly
     coloured lamps. The rest is lit as in a studio.
     """
 
