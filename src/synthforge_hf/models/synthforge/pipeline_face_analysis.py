@@ -30,7 +30,7 @@ class FaceAnalysisPipeline(Pipeline):
         that is a tenth
             off then hardly matters.
         flip_test: average with the mirrored crop; by default wherever it is known what that exchanges (see
-            ``mirror_is_known``). Landmarks come out 3 percent better, for half as much time again.
+            ``mirror_is_known``). Landmarks come out 3 percent better; the network takes up to twice as long.
         detector: a callable, PIL image -> list of (box, score), to use instead of the embedded one (at construction
         only).
     """
