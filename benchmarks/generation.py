@@ -123,6 +123,8 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe)
     if arguments.memory:
+        if arguments.samples < 50:
+            parser.error("--memory needs 50 samples or more: it is looked at after every fifth")
         show_memory(recipe, arguments.resolution, arguments.samples, arguments.shard_size)
         return
 

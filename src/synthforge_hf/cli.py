@@ -40,7 +40,10 @@ Device = Annotated[
 ]
 FlipTest = Annotated[
     bool | None,
-    typer.Option("--flip-test/--no-flip-test", help="Average with the mirrored crop; by default where that is known."),
+    typer.Option(
+        "--flip-test/--no-flip-test",
+        help="Average with the mirrored crop; by default where it is known what that exchanges.",
+    ),
 ]
 Refine = Annotated[bool, typer.Option("--refine/--no-refine", help="Crop again around the first landmarks.")]
 BatchSize = Annotated[int, typer.Option(help="Faces per forward pass.")]

@@ -9,7 +9,13 @@ import numpy as np
 
 from synthforge_hf.generators.graphics.hair_ground import ANCHOR_ROW, HairGround, lay_ground
 from synthforge_hf.generators.graphics.hair_knots import knot_place, tie_knot
-from synthforge_hf.generators.graphics.hair_layer import Coverage, cap_layer, curtain_layer, smooth_noise
+from synthforge_hf.generators.graphics.hair_layer import (
+    SHARE_OF_HEIGHT,
+    Coverage,
+    cap_layer,
+    curtain_layer,
+    smooth_noise,
+)
 from synthforge_hf.generators.graphics.hair_strands import Strands, curl, ribbons, unit
 from synthforge_hf.generators.graphics.hair_styles import HairStyle, HairTones
 from synthforge_hf.heads.anny import AnnyHead
@@ -237,7 +243,7 @@ def _lie(
     outward = values[..., 3:6]
     layer = random.random(number, dtype=np.float32)
     rise = np.minimum(0.75 + 1.0 * along, 1.0)
-    height = values[..., 6] * (0.82 + 0.24 * layer[:, None]) * rise
+    height = values[..., 6] * (SHARE_OF_HEIGHT + 0.24 * layer[:, None]) * rise
     height += lowest * (1 + layer[:, None])
     if style.lift > 0:
         height += style.lift * np.abs(random.standard_normal(number, np.float32))[:, None] * along**2
