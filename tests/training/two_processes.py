@@ -106,6 +106,7 @@ def main(folder: str, batch_size: int, accumulate: int) -> None:
     if accelerator.is_main_process:
         result = {"processes": accelerator.num_processes, "logged": loop.recorded}
         (Path(folder) / "losses.json").write_text(json.dumps(result), encoding="utf-8")
+    accelerator.wait_for_everyone()  # as training does: nobody leaves the group while another still works
     accelerator.end_training()
 
 
