@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 from drawn_faces import draw_face, drawn_data_set, encode
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.utils.data import default_collate
+from torch.utils.data import DataLoader, Subset, default_collate
 from transformers import AutoBackbone, AutoConfig, AutoImageProcessor, AutoModel
 
 import synthforge_hf.models.registration as registration
@@ -30,7 +31,7 @@ from synthforge_hf.training.stage_one import (
     train_backbone,
 )
 from synthforge_hf.training.validation import mean_f1, normalised_mean_errors
-from synthforge_hf.training.window_cache import CachedWindows
+from synthforge_hf.training.window_cache import CachedWindows, collate_windows
 from synthforge_hf.training.windows import FaceWindows, WindowSettings, cut_window
 
 TINY = SMALL_UNET | {
@@ -140,7 +141,7 @@ def test_a_run_begins_with_small_crops(data_set: Path, tmp_path: Path) -> None:
     chosen = settings(tmp_path, small_image_size=32, small_share=0.5)
     config = chosen.model_config(num_landmarks=68)
     processor, windows = SynthForgeImageProcessor.for_model(config), WindowSettings.for_model(64, 1.35)
-    task = BackboneTask(config, processor, chosen, windows, [], None)  # type: ignore[arg-type]
+    task = BackboneTask(config, processor, chosen, windows, [], Accelerator(cpu=True))
     rows, _ = load_splits(str(data_set), 5)
     batch = default_collate([FaceWindows(rows, windows)[number] for number in range(2)])
     small, large = (task.inputs(batch, torch.Generator().manual_seed(0), fraction) for fraction in (0.49, 0.5))
@@ -152,7 +153,7 @@ def test_a_run_begins_with_small_crops(data_set: Path, tmp_path: Path) -> None:
     with torch.no_grad():
         assert SynthForgeModel(config)(**small).landmark_heatmaps.shape == (2, 68, 8, 8)
     with pytest.raises(UsageError, match="small_image_size"):
-        BackboneTask(config, processor, settings(tmp_path, small_image_size=30), windows, [], None)  # type: ignore[arg-type]
+        BackboneTask(config, processor, settings(tmp_path, small_image_size=30), windows, [], Accelerator(cpu=True))
 
 
 def test_a_pretrained_backbone_is_the_encoder(data_set: Path, tmp_path: Path) -> None:
@@ -305,10 +306,23 @@ def test_cached_windows_are_the_same_and_are_filled_once(data_set: Path, tmp_pat
     again = CachedWindows(FaceWindows(rows, WindowSettings.for_model(32, 1.35)), tmp_path)
     again.prepare()
     done: list[int] = []
-    again.fill(process=1, processes=2, progress=lambda indices: (done.append(index) or index for index in indices))
-    assert done == list(range(1, 16, 2))
+    again.fill(process=1, processes=2, progress=lambda items, total: (done.append(total) or item for item in items))
+    assert done == 8 * [8]
     for index in (0, 7, 15):
         assert all(np.array_equal(windows[index][name], again[index][name]) for name in windows[index])
+    batch = next(iter(DataLoader(Subset(again, [15, 7, 0]), batch_size=3, collate_fn=collate_windows)))
+    assert all(torch.equal(batch[name][1], torch.from_numpy(windows[7][name])) for name in windows[7])
+
+
+def test_worker_processes_fill_a_cache_with_the_same_windows(data_set: Path, tmp_path: Path) -> None:
+    rows, _ = load_splits(str(data_set), 100)
+    windows = FaceWindows(rows, WindowSettings.for_model(32, 1.35))
+    cached = CachedWindows(windows, tmp_path)
+    cached.prepare()
+    cached.fill(process=0, processes=1, workers=2)
+    assert cached.filled.all()
+    for index in range(16):
+        assert all(np.array_equal(windows[index][name], cached[index][name]) for name in windows[index])
 
 
 def test_a_set_without_images_or_labels_is_refused(data_set: Path) -> None:

@@ -19,6 +19,7 @@ from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.testing import small_unet
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop
+from synthforge_hf.training.runs import end_run
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.stage_one import optimizer_for
 
@@ -106,8 +107,7 @@ def main(folder: str, batch_size: int, accumulate: int) -> None:
     if accelerator.is_main_process:
         result = {"processes": accelerator.num_processes, "logged": loop.recorded}
         (Path(folder) / "losses.json").write_text(json.dumps(result), encoding="utf-8")
-    accelerator.wait_for_everyone()  # as training does: nobody leaves the group while another still works
-    accelerator.end_training()
+    end_run(accelerator)
 
 
 if __name__ == "__main__":

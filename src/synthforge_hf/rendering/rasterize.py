@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -322,6 +322,14 @@ def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
         **launch_options(device),
     )
     return result
+
+
+def torch_stream(device: torch.device) -> AbstractContextManager:
+    """Let all that Warp does in this context follow torch's own order: copies and launches on torch's stream."""
+    warp, _ = load_warp()
+    if device.type != "cuda":
+        return nullcontext()
+    return warp.ScopedStream(warp.stream_from_torch(torch.cuda.current_stream(device)))
 
 
 def launch_options(device: torch.device) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from synthforge_hf.rendering.camera import PinholeCamera
-from synthforge_hf.rendering.rasterize import depth_map, draw, load_warp
+from synthforge_hf.rendering.rasterize import depth_map, draw, load_warp, torch_stream
 
 SHADOW_SIZES = (256, 384)
 """Pixels across the shadow map: least and most. It has as many as the image where that lies between."""
@@ -137,6 +137,18 @@ def shade(
     background: (H, W, 3) float32, linear RGB, as bright as it is to appear.
     Returns (H, W, 3) uint8 sRGB.
     """
+    with torch_stream(torch.device(device)):
+        return _shade(mesh, camera, paint, lighting, background, device)
+
+
+def _shade(
+    mesh: ShadedMesh,
+    camera: PinholeCamera,
+    paint: dict[str, Any],
+    lighting: Lighting,
+    background: np.ndarray,
+    device: str,
+) -> np.ndarray:
     warp, _ = load_warp()
     kernels = load_kernels()
     height, width = camera.height, camera.width

@@ -34,10 +34,9 @@ class CropMaker:
     """Cuts model inputs and labels out of batches of windows (see ``FaceWindows``).
 
     image_size, grid_size: sides of the model's input and of its label grid. margin: of the windows. mean, std: per
-    channel, as in the
-    image processor. canonical_depth: depth is that of a canonical camera (see ``windows``). mirrored_classes: pairs of
-    class ids that change places in a mirrored image. mirrored_landmarks:
-    permutation.
+    channel, as in the image processor. canonical_depth: depth is that of a canonical camera (see ``windows``).
+    mirrored_classes: pairs of class ids that change places in a mirrored image. mirrored_landmarks: permutation.
+    device: where crops are made, whatever device the windows come from; generators must be of the same one.
     """
 
     def __init__(
@@ -51,20 +50,24 @@ class CropMaker:
         canonical_depth: bool = False,
         mirrored_classes: Sequence[tuple[int, int]] = MIRRORED_CLASSES,
         mirrored_landmarks: Sequence[int] = tuple(MIRRORED_LANDMARKS.tolist()),
+        device: torch.device | str = "cpu",
     ) -> None:
         self.settings, self.image_size, self.grid_size, self.margin = settings, image_size, grid_size, margin
         self.canonical_depth = canonical_depth
-        self.photometry = Photometry(settings.photometry, image_size)
-        self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
-        self.landmark_order = torch.tensor(mirrored_landmarks)
-        self.class_order = torch.arange(256, dtype=torch.uint8)
+        self.device = torch.device(device)
+        with self.device:
+            self.photometry = Photometry(settings.photometry, image_size)
+            self.mean, self.std = (torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+            self.landmark_order = torch.tensor(mirrored_landmarks)
+            self.class_order = torch.arange(256, dtype=torch.uint8)
         for left, right in mirrored_classes:
             self.class_order[left], self.class_order[right] = right, left
 
     def nominal(self, windows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the centred crops, unchanged: what the image processor would make of the same face boxes."""
-        homographies = nominal_homographies(len(windows["image"]), self.margin)
-        return self._crop(windows, homographies, None, None)
+        with self.device:
+            homographies = nominal_homographies(len(windows["image"]), self.margin)
+            return self._crop(self._here(windows), homographies, None, None)
 
     def augmented(self, windows: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Return randomly changed crops; the same generator state gives the same crops.
@@ -74,10 +77,14 @@ class CropMaker:
         where unknown or occluded; depth (B, G, G) float32 metres, 0 = none or occluded. Labels that windows lack are
         left out.
         """
-        homographies, mirrored = random_homographies(
-            len(windows["image"]), self.margin, self.settings.geometry, generator
-        )
-        return self._crop(windows, homographies, mirrored, generator)
+        with self.device:
+            homographies, mirrored = random_homographies(
+                len(windows["image"]), self.margin, self.settings.geometry, generator
+            )
+            return self._crop(self._here(windows), homographies, mirrored, generator)
+
+    def _here(self, windows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.to(self.device, non_blocking=True) for name, value in windows.items()}
 
     def _crop(
         self,

@@ -23,6 +23,7 @@ from synthforge_hf.segmentation_classes import mirrored_pairs
 from synthforge_hf.training.augmentation import AugmentationSettings, CropMaker
 from synthforge_hf.training.finetuning_settings import FinetuningSettings
 from synthforge_hf.training.stage_one import found_in
+from synthforge_hf.training.window_cache import collate_windows
 
 MARGIN = 1.75
 """Side of the windows over that of the crop."""
@@ -50,9 +51,15 @@ def found_in_labels(windows: Any, settings: FinetuningSettings, class_names: tup
 
 
 def crop_maker(
-    augmentation: AugmentationSettings, network: SynthForgeForLabelFinetuning, processor: SynthForgeImageProcessor
+    augmentation: AugmentationSettings,
+    network: SynthForgeForLabelFinetuning,
+    processor: SynthForgeImageProcessor,
+    device: torch.device | str = "cpu",
 ) -> CropMaker:
-    """Return what cuts crops for ``network``; without mirroring where nobody said which landmarks change places."""
+    """Return what cuts crops for ``network``, on ``device``.
+
+    There is no mirroring where nobody said which landmarks change places.
+    """
     config = network.config
     order = landmark_mirror(config)
     if order is None:
@@ -69,6 +76,7 @@ def crop_maker(
         canonical_depth=config.depth_focal is not None,
         mirrored_classes=mirrored_pairs([str(names[number]) for number in range(len(names))]),
         mirrored_landmarks=order,
+        device=device,
     )
 
 
@@ -167,7 +175,7 @@ def _nominal_crops(backbone: SynthForgeModel, processor: SynthForgeImageProcesso
 def _some_of(windows: Any, count: int) -> DataLoader:
     """Batches of at most ``count`` windows, evenly spread."""
     chosen = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
-    return DataLoader(Subset(windows, chosen.tolist()), batch_size=16)
+    return DataLoader(Subset(windows, chosen.tolist()), batch_size=16, collate_fn=collate_windows)
 
 
 def _count_classes(windows: Any) -> int:

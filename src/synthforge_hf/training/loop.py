@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from pickle import UnpicklingError
 from types import FrameType
@@ -82,6 +83,11 @@ def _refuse_code(checkpoint: Path) -> None:
             ) from error
 
 
+def crop_device(accelerator: Accelerator) -> torch.device:
+    """Where crops are made: on the model's GPU with CUDA, else on the CPU."""
+    return accelerator.device if accelerator.device.type == "cuda" else torch.device("cpu")
+
+
 def learning_rate_factor(progress: float, warmup: float) -> float:
     """Linear rise, then a cosine from 1 to 0; ``progress`` and ``warmup`` are parts of the run."""
     if progress < warmup:
@@ -127,7 +133,7 @@ class TrainingLoop:
         # Groups of batches at which gradients are exchanged and applied do not end with an epoch.
         accelerator.gradient_state.plugin_kwargs["sync_with_dataloader"] = False
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        # Crops are made on the CPU, so batches stay there until then.
+        # Whoever makes crops takes batches to where they are made.
         self.loader: Any = loader
         if not isinstance(loader, StreamedLoader):
             self.loader = accelerator.prepare_data_loader(loader, device_placement=False)
@@ -212,22 +218,44 @@ class TrainingLoop:
             progress.epoch, progress.batch_in_epoch = progress.epoch + 1, 0
 
     def _prepared(self, loader: Iterable[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-        """Turn batches into inputs of the model; with data workers in threads, ahead of the model."""
+        """Turn batches into inputs of the model: on a GPU on a stream beside the model's, with data workers in threads
+        ahead of it."""
         name, first = f"training/process {self.accelerator.process_index}", self.progress.batch
+        device = crop_device(self.accelerator)
+        beside = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+        def on_stream() -> AbstractContextManager:
+            return nullcontext() if beside is None else torch.cuda.stream(beside)
+
+        def batches() -> Iterator[tuple[int, dict[str, Tensor]]]:
+            rest = iter(loader)
+            for number in count(first):
+                with on_stream():  # where reading from the GPU's own memory must not wait for the model
+                    batch = next(rest, None)
+                if batch is None:
+                    return
+                yield number, batch
 
         def prepare(number: int, batch: dict[str, Tensor], fraction: float) -> dict[str, Tensor]:
             seed = int(random_stream(self.settings.seed, number, name).integers(2**63))
-            return self.task.inputs(batch, torch.Generator().manual_seed(seed), fraction)
+            with on_stream():
+                inputs = self.task.inputs(batch, torch.Generator(device).manual_seed(seed), fraction)
+            if beside is not None:
+                for value in inputs.values():
+                    value.record_stream(torch.cuda.default_stream(device))
+                beside.synchronize()
+            return inputs
 
-        ahead = self.settings.data_workers
+        # On a GPU one thread is ahead of the model, and more would be in each other's way.
+        threads, ahead = (1, 2) if beside is not None else 2 * (self.settings.data_workers,)
         if ahead == 0:
-            for number, batch in enumerate(loader, first):
+            for number, batch in batches():
                 yield prepare(number, batch, self.fraction)
             return
-        with ThreadPoolExecutor(ahead) as threads:
+        with ThreadPoolExecutor(threads) as pool:
             waiting: deque[Future[dict[str, Tensor]]] = deque()
-            for number, batch in enumerate(loader, first):
-                waiting.append(threads.submit(prepare, number, batch, self.fraction))
+            for number, batch in batches():
+                waiting.append(pool.submit(prepare, number, batch, self.fraction))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:

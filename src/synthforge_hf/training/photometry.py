@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from kornia.filters import gaussian_blur2d, motion_blur
+from kornia.filters import filter2d, gaussian_blur2d, get_motion_kernel2d
 from torch import Tensor
 from torch.nn import functional
 
@@ -164,7 +164,9 @@ def _blur(images: Tensor, generator: torch.Generator) -> Tensor:
 def _motion(images: Tensor, generator: torch.Generator) -> Tensor:
     length = 3 + 2 * int(torch.randint(3, (1,), generator=generator))
     angle = 180 * torch.rand(len(images), generator=generator)
-    return motion_blur(images, length, angle, torch.zeros(len(images)), border_type="replicate")
+    with torch.device("cpu"):  # where kornia turns kernels, whatever device it is asked for
+        kernels = get_motion_kernel2d(length, angle.cpu(), torch.zeros(len(images)))
+    return filter2d(images, kernels.to(images), border_type="replicate")
 
 
 def _resample(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,13 +10,14 @@ from typing import Any, Protocol
 import torch
 import yaml
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from synthforge_hf.data.strict_yaml import to_mapping
 from synthforge_hf.errors import UsageError
 from synthforge_hf.training.loop import checkpoints
 from synthforge_hf.training.memory import keep_freed_memory
-from synthforge_hf.training.window_cache import CachedWindows, Windows, default_cache_folder
+from synthforge_hf.training.window_cache import CachedWindows, Windows, collate_windows, default_cache_folder
 
 
 class RunSettings(Protocol):
@@ -31,6 +33,12 @@ class RunSettings(Protocol):
     def cache(self) -> bool: ...
     @property
     def cache_folder(self) -> str | None: ...
+    @property
+    def data_workers(self) -> int: ...
+
+
+GPU_MEMORY_SHARE = 0.5
+"""Windows are kept in a GPU's memory where they take less than this part of what is free."""
 
 
 def start_run(output_dir: Path, settings: RunSettings, resume: bool) -> Accelerator:
@@ -41,6 +49,7 @@ def start_run(output_dir: Path, settings: RunSettings, resume: bool) -> Accelera
     _refuse_lone_process()
     if not torch.accelerator.is_available():
         keep_freed_memory()
+    torch.backends.cudnn.benchmark = True  # sizes stay the same, so the search for the fastest convolutions pays
     accelerator = Accelerator(
         # Without this, several processes on a machine without GPU would not find each other.
         cpu=not torch.accelerator.is_available(),
@@ -54,6 +63,15 @@ def start_run(output_dir: Path, settings: RunSettings, resume: bool) -> Accelera
     )
     _claim(output_dir, settings, resume, accelerator)
     return accelerator
+
+
+def end_run(accelerator: Accelerator) -> None:
+    """Close logs and leave the other processes, all together."""
+    accelerator.wait_for_everyone()
+    # gloo's threads need the interpreter to drop the tensors of what they did last. Whoever ends the process group
+    # waits for these threads and keeps the interpreter: without a moment in between, now and then for ever.
+    time.sleep(0.2 if accelerator.num_processes > 1 else 0)
+    accelerator.end_training()
 
 
 def resolve_precision(wanted: str) -> str:
@@ -75,13 +93,31 @@ def cache_windows(windows: Windows, settings: RunSettings, accelerator: Accelera
     with accelerator.main_process_first():
         cached.prepare()
 
-    def progress(indices: Iterable[int]) -> Iterable[int]:
+    def progress(items: Iterable, total: int) -> Iterable:
         quiet = not (accelerator.is_main_process and sys.stderr.isatty())
-        return tqdm(indices, desc=f"decoding {name}", disable=quiet)
+        return tqdm(items, desc=f"decoding {name}", total=total, disable=quiet)
 
-    cached.fill(accelerator.process_index, accelerator.num_processes, progress)
+    cached.fill(accelerator.process_index, accelerator.num_processes, progress, settings.data_workers)
     accelerator.wait_for_everyone()
+    device = accelerator.device
+    if device.type == "cuda" and cached.num_bytes < GPU_MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]:
+        cached.place(device)
     return cached
+
+
+def window_loader(windows: Any, settings: RunSettings, batch_size: int) -> DataLoader:
+    """Return batches of windows in an order that follows from the seed."""
+    placed = isinstance(windows, CachedWindows) and windows.placed
+    return DataLoader(
+        windows,
+        batch_size=batch_size,
+        shuffle=True,
+        drop_last=True,
+        # What is in a GPU's memory already needs nobody to fetch it.
+        num_workers=0 if placed else settings.data_workers,
+        collate_fn=collate_windows,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
 
 
 def _refuse_lone_process() -> None:

@@ -24,8 +24,8 @@ from synthforge_hf.training.augmentation import CropMaker
 from synthforge_hf.training.card import write_card
 from synthforge_hf.training.data_licenses import licenses_of_data
 from synthforge_hf.training.geometry import random_affines
-from synthforge_hf.training.loop import TrainingLoop
-from synthforge_hf.training.runs import cache_windows, start_run
+from synthforge_hf.training.loop import TrainingLoop, crop_device
+from synthforge_hf.training.runs import cache_windows, end_run, start_run, window_loader
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.streaming import StreamedLoader, StreamedWindows, stream_splits
 from synthforge_hf.training.validation import validate
@@ -88,7 +88,7 @@ def train_backbone(
         accelerator.print(f"no checkpoint under {output_dir} yet: starting from the beginning", file=sys.stderr)
     complete = loop.run()
     if not complete:
-        accelerator.end_training()
+        end_run(accelerator)
         raise SynthForgeError(f"stopped at step {loop.progress.step}; continue with --resume")
     metrics = loop.validate()
     loop.log(metrics)
@@ -98,8 +98,7 @@ def train_backbone(
         write_card(output_dir, dataset, settings, config, result, loop.progress, source.count, source.licenses)
         (output_dir / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     accelerator.print(f"wrote {output_dir}: " + ", ".join(f"{name} {value:.3f}" for name, value in result.items()))
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end_run(accelerator)
     return result
 
 
@@ -127,14 +126,7 @@ def stored_samples(
         cache_windows(FaceWindows(rows, window_settings), settings, accelerator, name)
         for rows, name in zip(splits, ("train", "validation"), strict=True)
     )
-    loader = DataLoader(
-        train,
-        batch_size=max(1, min(settings.batch_size, len(train) // accelerator.num_processes)),
-        shuffle=True,
-        drop_last=True,
-        num_workers=settings.data_workers,
-        generator=torch.Generator().manual_seed(settings.seed),
-    )
+    loader = window_loader(train, settings, max(1, min(settings.batch_size, len(train) // accelerator.num_processes)))
     return Samples(loader, validation, train, train.labels, len(train), licenses)
 
 
@@ -185,6 +177,7 @@ class BackboneTask:
                 processor.image_mean,
                 processor.image_std,
                 canonical_depth=config.depth_focal is not None,
+                device=crop_device(accelerator),
             )
 
         self.crops = crops(config.image_size)
@@ -200,7 +193,8 @@ class BackboneTask:
         small = self.small_crops if fraction < self.small_share else None
         inputs = (small or self.crops).augmented(batch, generator)
         if self.equivariance:
-            inputs["affine"] = random_affines(len(inputs["pixel_values"]), generator)
+            with generator.device:
+                inputs["affine"] = random_affines(len(inputs["pixel_values"]), generator)
         return inputs
 
     def validate(self, model: SynthForgeModel) -> dict[str, float]:

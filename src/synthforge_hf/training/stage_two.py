@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from synthforge_hf.checkpoints import resolve_model
 from synthforge_hf.data.strict_yaml import from_mapping, read_yaml
@@ -32,9 +32,9 @@ from synthforge_hf.training.label_discovery import (
     nearest_landmarks,
 )
 from synthforge_hf.training.label_windows import FaceFinder, LabelWindows
-from synthforge_hf.training.loop import TrainingLoop
+from synthforge_hf.training.loop import TrainingLoop, crop_device
 from synthforge_hf.training.own_labels import open_labels
-from synthforge_hf.training.runs import cache_windows, start_run
+from synthforge_hf.training.runs import cache_windows, end_run, start_run, window_loader
 from synthforge_hf.training.validation import validate
 from synthforge_hf.training.windows import WindowSettings
 
@@ -78,16 +78,9 @@ def finetune_labels(
         fit_class_table(network.segmentation_network, train, backbone.to(accelerator.device), processor)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     processor.depth_focal = network.config.depth_focal  # type: ignore[assignment]
-    crops = crop_maker(settings.augmentation, network, processor)
+    crops = crop_maker(settings.augmentation, network, processor, crop_device(accelerator))
     task = LabelTask(crops, validation, accelerator, settings.batch_size)
-    loader = DataLoader(
-        train,
-        batch_size=min(settings.batch_size, max(1, len(train) // accelerator.num_processes)),
-        shuffle=True,
-        drop_last=True,
-        num_workers=settings.data_workers,
-        generator=torch.Generator().manual_seed(settings.seed),
-    )
+    loader = window_loader(train, settings, min(settings.batch_size, max(1, len(train) // accelerator.num_processes)))
     loop_settings = settings.for_loop()
     optimizer = _optimizer(network, settings)
     loop = TrainingLoop(accelerator, network, optimizer, loader, task, loop_settings, output_dir, beside=[processor])
@@ -95,7 +88,7 @@ def finetune_labels(
     if resume and not loop.resume():
         accelerator.print(f"no checkpoint under {output_dir} yet: starting from the beginning", file=sys.stderr)
     if not loop.run():
-        accelerator.end_training()
+        end_run(accelerator)
         raise SynthForgeError(f"stopped at step {loop.progress.step}; continue with --resume")
     metrics = loop.validate()
     loop.log(metrics)
@@ -105,8 +98,7 @@ def finetune_labels(
         write_finetuning_card(output_dir, model, dataset, settings, network.config, result, loop.progress, len(train))
         (output_dir / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     accelerator.print(f"wrote {output_dir}: " + ", ".join(f"{name} {value:.3f}" for name, value in result.items()))
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    end_run(accelerator)
     return result
 
 

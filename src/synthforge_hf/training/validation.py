@@ -10,6 +10,7 @@ from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.synthforge.supervision import resize_labels
 from synthforge_hf.training.augmentation import CropMaker
+from synthforge_hf.training.window_cache import collate_windows
 
 OUTER_EYE_CORNERS = (36, 45)
 
@@ -31,7 +32,7 @@ def validate(
     landmark_sums = torch.zeros(2, dtype=torch.float64, device=device)
     depth_sums = torch.zeros(2, dtype=torch.float64, device=device)
     scores = torch.zeros(classes, 5, dtype=torch.int64, device=device)
-    for batch in DataLoader(Subset(windows, list(share)), batch_size=batch_size):
+    for batch in DataLoader(Subset(windows, list(share)), batch_size=batch_size, collate_fn=collate_windows):
         labels = {name: value.to(device) for name, value in crops.nominal(batch).items()}
         with accelerator.autocast():
             output = model(labels["pixel_values"])

@@ -140,7 +140,7 @@ def _flash(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gen
 def _side(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
     """Half of the face lit, the other half dark."""
     direction = _seen_from(to_camera, random.choice([-1, 1]) * random.uniform(55, 110), random.uniform(-15, 45))
-    share = random.uniform(0.7, 0.94)
+    share = random.uniform(0.6, 0.88)
     light = _mixture(to_camera, direction, share, _temperature(random.uniform(-1, 1), random), random)
     return light, random.uniform(-3, 0), random.uniform(-0.5, 0.3)
 
@@ -150,7 +150,7 @@ def _back(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gene
     direction = _seen_from(to_camera, random.choice([-1, 1]) * random.uniform(120, 175), random.uniform(5, 60))
     light = _mixture(to_camera, direction, 0.0, np.ones(3), random)
     light.colour = _temperature(random.uniform(-0.5, 1), random) * random.uniform(0.8, 3.5)
-    return light, random.uniform(0, 1.2), random.uniform(-1.0, 0.3)
+    return light, random.uniform(0, 1.2), random.uniform(-0.6, 0.3)
 
 
 def _dark(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
@@ -167,9 +167,9 @@ def _coloured(
     light, _, _ = _studio(settings, to_camera, random)
     red = random.random() < 0.5
     hue = random.normal(0.02, 0.03) % 1 if red else random.random()
-    light.colour = light.colour * _saturated(hue, random.uniform(0.3, 0.75))
+    light.colour = light.colour * _saturated(hue, random.uniform(0.15, 0.5))
     other = hue if random.random() < 0.5 else random.random()
-    light.ambient = light.ambient * _saturated(other, random.uniform(0.1, 0.5))
+    light.ambient = light.ambient * _saturated(other, random.uniform(0.05, 0.3))
     return light, random.uniform(-2, 0), random.uniform(-1.2, 0.1)
 
 

@@ -66,12 +66,14 @@ def sample_occluder(share: float, skin: np.ndarray, random: np.random.Generator)
     side = float(random.choice([-1.0, 1.0]))
     turn = side * float(np.radians(random.uniform(-5, 60)))
     if name == "hand":
-        spots = [(0.055, -0.055), (0.0, -0.10), (0.02, -0.075), (0.03, 0.05), (0.045, -0.01), (0.075, -0.02)]
-        weights = [0.25, 0.25, 0.2, 0.12, 0.06, 0.12]
+        # Mostly at chin, cheek and temple: who covers both eyes is seldom photographed.
+        spots = [(0.065, -0.07), (0.0, -0.118), (0.03, -0.1), (0.035, 0.06), (0.055, -0.02), (0.082, -0.03)]
+        weights = [0.3, 0.26, 0.2, 0.1, 0.02, 0.12]
         spot = np.array(spots[random.choice(len(spots), p=weights)]) * (side, 1) + random.normal(0, 0.008, 2)
-        turn = -side * float(np.radians(random.uniform(5, 75)))
+        # From below; what lies on the forehead, from the side.
+        turn = -side * float(np.radians(random.uniform(5, 75) if spot[1] < 0 else random.uniform(65, 110)))
     elif name == "phone":
-        spot = np.array([side * random.uniform(0.02, 0.075), random.uniform(-0.1, 0.02)])
+        spot = np.array([side * random.uniform(0.045, 0.09), random.uniform(-0.1, 0.02)])
         turn = float(np.radians(random.normal(0, 15)))
     elif name == "microphone":
         spot = np.array([side * random.uniform(0, 0.03), random.uniform(-0.1, -0.07)])
