@@ -61,3 +61,18 @@ def test_points_stay_in_order_and_apart() -> None:
         steps = np.linalg.norm(np.diff(jaw, axis=0), axis=1)
         assert steps.min() > 2 and steps.max() < 40
         assert jaw[8, 1] == pytest.approx(jaw[:, 1].max(), abs=3)
+
+
+def test_the_chin_of_a_turned_head_leads_towards_the_far_side() -> None:
+    """As annotators place it: by a few percent of the outer eye corners' distance, which is 75 pixels here."""
+    frontal, frontal_static, _ = jaw_at(0)
+    assert abs(frontal[8, 0] - frontal_static[8, 0]) < 0.2
+    turned, turned_static, _ = jaw_at(40)
+    assert 0.5 < turned_static[8, 0] - turned[8, 0] < 6, "the far side is at the image's left"
+
+
+def test_the_points_beside_the_chin_of_a_turned_head_are_nearer_to_it() -> None:
+    frontal, turned = (np.linalg.norm(np.diff(jaw_at(azimuth)[0], axis=0), axis=1) for azimuth in (0, 40))
+    near_frontal, near_turned = (steps[8:] / steps[8:].sum() for steps in (frontal, turned))
+    assert near_frontal[0] == pytest.approx(1 / 8, abs=0.01)
+    assert near_turned[0] < 0.92 * near_frontal[0] and near_turned[-1] == pytest.approx(1 / 8, abs=0.01)

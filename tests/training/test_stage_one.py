@@ -264,10 +264,10 @@ def test_impossible_models_are_refused(model: dict) -> None:
         TrainingSettings(preset="mini", model=model).model_config()
 
 
-@pytest.mark.parametrize("name", ["mini", "paper"])
+@pytest.mark.parametrize("name", ["mini", "mini-gpu", "paper"])
 def test_the_shipped_settings_are_valid(repository: Path, name: str) -> None:
     chosen = read_settings(repository / "examples" / "configs" / f"{name}.yaml")
-    assert chosen.preset == name
+    assert chosen.preset == name.removesuffix("-gpu")
     assert isinstance(chosen.model_config(), SynthForgeConfig)
 
 

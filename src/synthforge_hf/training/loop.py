@@ -246,8 +246,9 @@ class TrainingLoop:
                 beside.synchronize()
             return inputs
 
-        # On a GPU one thread is ahead of the model, and more would be in each other's way.
-        threads, ahead = (1, 2) if beside is not None else 2 * (self.settings.data_workers,)
+        # On a GPU one thread is ahead of the model; more would be in each other's way.
+        threads = self.settings.data_workers if beside is None else 1
+        ahead = threads if beside is None else 2
         if ahead == 0:
             for number, batch in batches():
                 yield prepare(number, batch, self.fraction)

@@ -284,7 +284,7 @@ class GraphicsGenerator:
             "iris_radius": float(random.uniform(0.47, 0.53)),
             "pupil_radius": float(random.uniform(0.28, 0.55)),
             "sclera": colours.linear((226, 218, 210)) * float(random.uniform(0.8, 1.05)),
-            "teeth": colours.linear((236, 228, 210)) * float(random.uniform(0.8, 1.08)),
+            "teeth": colours.linear((236, 228, 210)) * float(random.uniform(0.55, 0.95)),
             "cloth": colours.sample_cloth_colour(cloth),
             "cloth_second": colours.sample_cloth_colour(cloth),
             "cloth_pattern": int(cloth.choice(5, p=[0.6, 0.1, 0.08, 0.1, 0.12])),

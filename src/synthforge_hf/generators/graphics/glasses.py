@@ -271,10 +271,17 @@ def _rim(outline: np.ndarray, style: GlassesStyle, random: np.random.Generator) 
 
 def _lens(outline: np.ndarray, style: GlassesStyle) -> Solid:
     centre = outline.mean(0)
-    share = np.array([0.0, 0.5, 1.0])[:, None, None]
+    share = np.array([0.0, 0.3, 0.65, 1.0])[:, None, None]
     points = centre + (outline - centre) * share
-    points[1, :, 2] += 0.0010
-    points[0, :, 2] += 0.0014
+
+    # Curved as the rim is and a little further out, smoothly: straight lines to the centre would make a cone, which
+    # shines like a star.
+    def bend(at: np.ndarray) -> np.ndarray:
+        x, y = at[..., 0] - centre[0], at[..., 1] - centre[1]
+        return np.stack([np.ones_like(x), x, y, x * x], axis=-1)
+
+    curve = np.linalg.lstsq(bend(outline), outline[:, 2], rcond=None)[0]
+    points[:-1, :, 2] = (bend(points) @ curve + 0.0014 * (1 - share[..., 0] ** 2))[:-1]
     points = points.reshape(-1, 3)
     colours = np.tile(style.glass, (len(points), 1))
     low, high = outline[:, 1].min(), outline[:, 1].max()
@@ -283,7 +290,7 @@ def _lens(outline: np.ndarray, style: GlassesStyle) -> Solid:
         colours[:, :3] *= 1 - 0.9 * height
     elif style.lens == "dark":  # a bright sky over dark ground, mirrored
         colours[:, :3] *= 0.4 + 1.2 * height**2
-    faces = grid_faces(3, len(outline), around=True)
+    faces = grid_faces(len(share), len(outline), around=True)
     turned = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
     return Solid(points, faces if turned[:, 2].sum() > 0 else faces[:, ::-1], colours)
 

@@ -71,7 +71,7 @@ def sample_occluder(share: float, skin: np.ndarray, random: np.random.Generator)
         weights = [0.3, 0.26, 0.2, 0.1, 0.02, 0.12]
         spot = np.array(spots[random.choice(len(spots), p=weights)]) * (side, 1) + random.normal(0, 0.008, 2)
         # From below; what lies on the forehead, from the side.
-        turn = -side * float(np.radians(random.uniform(5, 75) if spot[1] < 0 else random.uniform(65, 110)))
+        turn = -side * float(np.radians(random.uniform(5, 75) if spot[1] < 0 else random.uniform(45, 75)))
     elif name == "phone":
         spot = np.array([side * random.uniform(0.045, 0.09), random.uniform(-0.1, 0.02)])
         turn = float(np.radians(random.normal(0, 15)))
