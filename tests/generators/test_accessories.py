@@ -240,3 +240,15 @@ def test_every_garment_fits_every_body() -> None:
 def test_shares_out_of_range_are_refused() -> None:
     with pytest.raises(UsageError, match="glasses_share"):
         AccessorySettings(glasses_share=1.5)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_lenses_are_flat_in_their_middle(number: int) -> None:
+    """All normals there agree: a cone would shine like a star."""
+    _, fit = person(number)
+    style = sample_glasses(0.5, 1.0, 1.0, random_stream(0, number, "glasses"))
+    assert style is not None
+    lenses = build_glasses(fit, style, random_stream(0, number, "patches"))[-1].mesh
+    middle = lenses.normals[np.linalg.norm(lenses.vertices - lenses.vertices[0], axis=1) < 1e-6]
+    mean = middle.mean(axis=0) / np.linalg.norm(middle.mean(axis=0))
+    assert len(middle) > 10 and np.degrees(np.arccos(np.clip(middle @ mean, -1, 1))).max() < 1.5

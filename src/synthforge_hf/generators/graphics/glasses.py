@@ -271,7 +271,7 @@ def _rim(outline: np.ndarray, style: GlassesStyle, random: np.random.Generator) 
 
 def _lens(outline: np.ndarray, style: GlassesStyle) -> Solid:
     centre = outline.mean(0)
-    share = np.array([0.0, 0.3, 0.65, 1.0])[:, None, None]
+    share = np.array([0.0, 0.12, 0.4, 0.7, 1.0])[:, None, None]
     points = centre + (outline - centre) * share
 
     # Curved as the rim is and a little further out, smoothly: straight lines to the centre would make a cone, which
