@@ -61,7 +61,7 @@ def test_mini_is_small_and_answers_on_its_grids() -> None:
     with torch.no_grad():
         output = model(torch.rand(2, 3, 128, 128))
     assert output.segmentation_logits.shape == (2, 19, 64, 64)
-    assert output.features.shape == (2, 48, 32, 32)
+    assert output.features.shape == (2, 64, 32, 32)
     assert output.depth.shape == (2, 1, 32, 32)
     assert output.landmark_heatmaps.shape == (2, 68, 32, 32)
     assert torch.allclose(output.landmark_heatmaps.sum(dim=(2, 3)), torch.ones(2, 68), atol=1e-4)
