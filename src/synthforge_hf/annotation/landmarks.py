@@ -104,18 +104,17 @@ def _distance_behind(candidates: np.ndarray, frontal: np.ndarray, position: np.n
 def _spread(contour: np.ndarray, flat: np.ndarray, chin: int) -> np.ndarray:
     """Place the chin and 8 points on each side of it along the contour, as annotators do in the image.
 
-    contour: (L, 3) points, flat: (L, 2) the same in the image, chin: index of the head's own chin.
+    contour: (L, 3) points from the right ear to the left, metres; flat: (L, 2) the same in the image; chin: index of
+    the head's own chin. Returns (17, 3).
     """
     length = _running_length(flat)
-    ends, middle = np.array([0.0, length[-1]]), length[chin]
-    # The longer half is the near one.
-    difference = abs(ends[1] - middle) - abs(middle - ends[0])
-    middle = middle - CHIN_LEAD * difference
-    turned = min(abs(difference) / (FULLY_TURNED * length[-1]), 1.0)
-    wanted = np.empty(17)
-    for side, (end, points) in enumerate(zip(ends, (slice(8, None, -1), slice(8, None)), strict=True)):
-        shares = NEAR_SHARES if (difference > 0) == (side == 1) else FAR_SHARES
-        wanted[points] = middle + (EVEN_SHARES + turned * (shares - EVEN_SHARES)) * (end - middle)
+    middle, end = length[chin], length[-1]
+    difference = end - 2 * middle  # left half less right half; the longer one is the near one
+    middle -= CHIN_LEAD * difference
+    turned = min(abs(difference) / (FULLY_TURNED * end), 1.0)
+    right, left = (FAR_SHARES, NEAR_SHARES) if difference > 0 else (NEAR_SHARES, FAR_SHARES)
+    right, left = (EVEN_SHARES + turned * (shares - EVEN_SHARES) for shares in (right, left))
+    wanted = middle + np.concatenate([-middle * right[:0:-1], (end - middle) * left])
     return np.stack([np.interp(wanted, length, contour[:, axis]) for axis in range(3)], axis=1)
 
 

@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 ProgressBar = Callable[[Iterable, int], Iterable]
 """Wraps an iterable of the given length."""
@@ -65,8 +65,7 @@ class CachedWindows(Dataset):
         indices = missing[missing % processes == process].tolist()
         decoded: Iterable = (self.windows[index] for index in indices)
         if workers and len(indices) > workers:
-            missing_windows: Subset = Subset(self.windows, indices)  # type: ignore[arg-type]
-            decoded = DataLoader(missing_windows, batch_size=None, num_workers=workers)
+            decoded = DataLoader(self.windows, sampler=indices, batch_size=None, num_workers=workers)  # type: ignore[arg-type]
         for index, window in zip(indices, progress(decoded, len(indices)), strict=True):
             for name, value in window.items():
                 self.arrays[name][index] = np.asarray(value)
