@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--task", nargs="+", choices=["landmarks", "segmentation", "depth"], help="what to fine-tune")
     parser.add_argument("--output-dir", required=True, help="where the model, checkpoints and logs go")
     parser.add_argument("--use-features", action="store_true", default=None, help="show the networks the features too")
+    parser.add_argument("--train-encoder", action="store_true", default=None, help="train the backbone's encoder along")
     parser.add_argument("--classes", help="names of the segmentation classes by id: background,skin,hair")
     parser.add_argument("--columns", nargs="+", metavar="TASK=COLUMN", help="columns that have other names")
     parser.add_argument("--crop", choices=["auto", "face_box", "landmarks", "detector", "whole"])
@@ -36,6 +37,7 @@ def main() -> int:
             arguments.config,
             tasks=arguments.task,
             use_features=arguments.use_features,
+            train_encoder=arguments.train_encoder,
             class_names=arguments.classes.split(",") if arguments.classes else None,
             columns=as_mapping(arguments.columns),
             crop=arguments.crop,

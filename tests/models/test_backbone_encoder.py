@@ -48,7 +48,7 @@ def test_a_transformers_backbone_learns_and_is_saved_with_the_model(kind: str, t
     labels = {"segmentation": torch.randint(0, 19, (2, 32, 32)), "depth": torch.rand(2, 32, 32) + 0.5}
     output = model(image, landmarks=torch.rand(2, 68, 2), affine=turn, **labels)
     assert output.features.shape == (2, 8, 32, 32)
-    assert set(output.losses) == {"landmarks", "heatmaps", "segmentation", "depth", "equivariance"}
+    assert set(output.losses) == {"landmarks", "heatmaps", "segmentation", "depth", "depth_shape", "equivariance"}
     output.loss.backward()
     trained = {id(parameter) for parameter in model.encoder_parameters()}
     assert len(trained) == len(list(model.encoder.backbone.parameters()))

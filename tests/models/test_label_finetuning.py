@@ -91,7 +91,7 @@ def test_training_changes_the_label_networks_and_nothing_of_the_backbone(backbon
     }
     for _ in range(2):  # the first step leaves what stands before a zero weight without a gradient
         output = model(crops(), **labels)
-        assert set(output.losses) == {"landmarks", "heatmaps", "segmentation", "depth"}
+        assert set(output.losses) == {"landmarks", "heatmaps", "segmentation", "depth", "depth_shape"}
         optimizer.zero_grad()
         output.loss.backward()
         optimizer.step()
@@ -99,6 +99,22 @@ def test_training_changes_the_label_networks_and_nothing_of_the_backbone(backbon
         assert torch.equal(value, frozen[name]), name
     changed = sum(not torch.equal(old, new) for old, new in zip(before, trained, strict=True))
     assert changed > 0.95 * len(trained)
+
+
+def test_the_encoder_is_trained_along_on_request(backbone: SynthForgeModel) -> None:
+    model = SynthForgeForLabelFinetuning.from_backbone(backbone, ("landmarks",), train_encoder=True).train()
+    before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    encoder = {id(parameter) for parameter in model.backbone.encoder_parameters()}
+    trained = [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
+    assert {id(parameter) for parameter in trained} == encoder
+    model(crops(), landmarks=torch.rand(2, 68, 2)).loss.backward()
+    torch.optim.SGD(trained, lr=0.1).step()
+    moved = {name for name, value in model.backbone.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(name.startswith(("stem.", "encoder.")) for name in moved)
+    assert not any("running" in name for name in moved), "statistics stay as they are"
+    with torch.no_grad():
+        assert model(crops()).landmarks.grad_fn is None
 
 
 def test_missing_points_take_no_part(backbone: SynthForgeModel) -> None:

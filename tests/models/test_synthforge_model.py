@@ -7,6 +7,7 @@ from transformers import AutoModel
 import synthforge_hf.models.registration as registration
 from synthforge_hf.errors import UsageError
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
+from synthforge_hf.models.synthforge.losses import depth_loss, depth_shape_loss
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.testing import small_unet
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
@@ -62,7 +63,7 @@ def test_mini_is_small_and_answers_on_its_grids() -> None:
         output = model(torch.rand(2, 3, 128, 128))
     assert output.segmentation_logits.shape == (2, 19, 64, 64)
     assert output.features.shape == (2, 64, 32, 32)
-    assert output.depth.shape == (2, 1, 32, 32)
+    assert output.depth.shape == (2, 1, 64, 64)
     assert output.landmark_heatmaps.shape == (2, 68, 32, 32)
     assert torch.allclose(output.landmark_heatmaps.sum(dim=(2, 3)), torch.ones(2, 68), atol=1e-4)
     assert output.loss is None
@@ -98,16 +99,31 @@ def test_losses_are_those_of_the_given_labels_and_add_up() -> None:
     model = SynthForgeModel(small_config())
     image, given = torch.rand(2, 3, 64, 64), labels(2)
     output = model(image, **given)
-    assert set(output.losses) == {"landmarks", "heatmaps", "segmentation", "depth"}
+    assert set(output.losses) == {"landmarks", "heatmaps", "segmentation", "depth", "depth_shape"}
     config = model.config
     total = (
         config.landmark_weight * output.losses["landmarks"]
         + config.heatmap_weight * output.losses["heatmaps"]
         + config.segmentation_weight * output.losses["segmentation"]
         + config.depth_weight * output.losses["depth"]
+        + config.depth_shape_weight * output.losses["depth_shape"]
     )
     assert torch.allclose(output.loss, total)
-    assert set(model(image, depth=given["depth"][:, 0]).losses) == {"depth"}
+    assert set(model(image, depth=given["depth"][:, 0]).losses) == {"depth", "depth_shape"}
+    absolute_only = SynthForgeModel(small_config(depth_shape_weight=0.0))
+    assert set(absolute_only(image, depth=given["depth"]).losses) == {"depth"}
+
+
+def test_the_depth_shape_loss_takes_one_factor_per_image_away() -> None:
+    target = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) + 1.0
+    target[:, :, :2] = 0.0
+    factors = torch.tensor([0.7, 1.0, 1.4]).view(3, 1, 1, 1)
+    predicted = target * factors + 5.0 * (target == 0)  # what lies where there is no surface does not count
+    assert depth_shape_loss(predicted, target) < 1e-6
+    assert depth_loss(predicted, target) > 0.2
+    bent = predicted * torch.linspace(0.9, 1.1, 8)
+    assert 0.02 < depth_shape_loss(bent, target) < 0.15
+    assert torch.isfinite(depth_shape_loss(torch.zeros_like(target), target))
 
 
 def test_every_parameter_learns() -> None:

@@ -119,7 +119,9 @@ def test_the_best_and_the_last_model_are_kept_and_metrics_are_logged(data_set: P
     assert not (folder / "best.partial").exists()
 
 
-def test_training_begins_with_an_earlier_models_weights(data_set: Path, tmp_path: Path) -> None:
+def test_training_begins_with_an_earlier_models_weights(
+    data_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train_backbone(str(data_set), tmp_path / "first", settings(tmp_path, epochs=1))
     still = {"learning_rate": 1e-12, "encoder_learning_rate": 1e-12, "weight_decay": 0.0}
     larger = TINY | {"image_size": 96, "heatmap_size": 24, "depth_weight": 0.5}
@@ -130,6 +132,13 @@ def test_training_begins_with_an_earlier_models_weights(data_set: Path, tmp_path
     assert second.config.depth_mean == first.config.depth_mean
     for (name, before), after in zip(first.named_parameters(), second.parameters(), strict=True):
         assert torch.allclose(before, after, atol=1e-6), name
+    finer = settings(tmp_path, epochs=1, initial=str(tmp_path / "first"), model=TINY | {"depth_upsampling": 2}, **still)
+    train_backbone(str(data_set), tmp_path / "finer", finer)
+    assert "depth_head of" in capsys.readouterr().err
+    third = SynthForgeModel.from_pretrained(tmp_path / "finer")
+    for name, before in first.named_parameters():
+        if not name.startswith("depth_head"):
+            assert torch.allclose(before, third.get_parameter(name), atol=1e-6), name
     other = settings(tmp_path, initial=str(tmp_path / "first"), model=TINY | {"feature_channels": 12})
     with pytest.raises(UsageError, match=r"initial.*another model"):
         train_backbone(str(data_set), tmp_path / "third", other)

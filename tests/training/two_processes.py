@@ -19,9 +19,9 @@ from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.testing import small_unet
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop
+from synthforge_hf.training.optimizer import optimizer_for
 from synthforge_hf.training.runs import end_run
 from synthforge_hf.training.settings import TrainingSettings
-from synthforge_hf.training.stage_one import optimizer_for
 
 SAMPLES = 16
 

@@ -10,6 +10,7 @@ SMALL_UNET: dict[str, Any] = {
     "encoder_widths": [8, 16],
     "encoder_depths": [],
     "segmentation_upsampling": 1,
+    "depth_upsampling": 1,
     "depth_widths": [8],
     "hourglass_stacks": 2,
 }

@@ -15,7 +15,8 @@ from synthforge_hf.training.settings import TrainingSettings
 class FinetuningSettings:
     """One run of Stage II. The defaults are the paper's.
 
-    tasks: which outputs get a label network. use_features: whether it sees the backbone's features too.
+    tasks: which outputs get a label network. use_features: whether it sees the backbone's features too. train_encoder:
+    whether the backbone's encoder is trained along, at ``encoder_learning_rate``, instead of frozen.
     class_names: of the segmentation, by id; where they are not given, there are as many as the training labels use.
     mirrored_landmarks: the landmarks' order in a mirrored image. None: known for 68 points (iBUG), else no mirroring.
     network: what to change in ``SynthForgeForLabelFinetuningConfig`` (widths, stacks, ...).
@@ -29,6 +30,7 @@ class FinetuningSettings:
 
     tasks: tuple[str, ...] = ()
     use_features: bool = False
+    train_encoder: bool = False
     class_names: tuple[str, ...] | None = None
     mirrored_landmarks: tuple[int, ...] | None = None
     network: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class FinetuningSettings:
     batch_size: int = 16
     accumulate: int = 1
     learning_rate: float = 1e-4
+    encoder_learning_rate: float = 1e-4
     final_learning_rate: float = 1e-6
     warmup: float = 0.02
     weight_decay: float = 0.01
@@ -64,7 +67,15 @@ class FinetuningSettings:
             raise UsageError(f"tasks must be one or more of {', '.join(TASKS)}, each once, got {list(self.tasks)}")
         for name in set(self.columns) - {"image", *self.tasks}:
             raise UsageError(f"columns names '{name}', which is neither image nor one of this run's tasks")
-        for name in ("tasks", "use_features", "num_landmarks", "id2label", "num_labels", "backbone_config"):
+        for name in (
+            "tasks",
+            "use_features",
+            "train_encoder",
+            "num_landmarks",
+            "id2label",
+            "num_labels",
+            "backbone_config",
+        ):
             if name in self.network:
                 raise UsageError(f"network.{name} follows from the data and the other settings: leave it out")
         self.name_split()

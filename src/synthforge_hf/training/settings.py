@@ -19,8 +19,9 @@ class TrainingSettings:
     preset, model: "paper" or "mini", and what to change in that ``SynthForgeConfig``. encoder: folder or Hub repository
     of a pretrained transformers backbone that takes the UNet's place; its weights are trained on at
     ``encoder_learning_rate``. crop_scale: see ``square_crop``.
-    initial: an earlier model (an embedded checkpoint, folder or Hub repository) whose weights training begins with; the
-    model must be the same but for ``image_size`` and the grids that follow from it.
+    initial: an earlier model (an embedded checkpoint, folder or Hub repository) whose weights training begins with. Its
+    encoder must be the same but for ``image_size`` and the grids that follow from it; heads of another form (classes,
+    landmarks, widths) begin anew.
     epochs, max_minutes: the run ends with whichever comes first; the learning rate's cosine reaches its end then. Time
     spent before an
         interruption counts, time spent on preparing data does not.

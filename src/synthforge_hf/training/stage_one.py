@@ -25,6 +25,7 @@ from synthforge_hf.training.card import write_card
 from synthforge_hf.training.data_licenses import licenses_of_data
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop, crop_device
+from synthforge_hf.training.optimizer import optimizer_for
 from synthforge_hf.training.runs import cache_windows, end_run, start_run, window_loader
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.streaming import StreamedLoader, StreamedWindows, stream_splits
@@ -64,7 +65,8 @@ def train_backbone(
     config = settings.model_config(**found)
     model = SynthForgeModel(config)
     if earlier is not None:
-        take_weights(model, earlier, settings.initial)
+        for head in take_weights(model, earlier, settings.initial):
+            accelerator.print(f"{head} of {settings.initial} has another form: it begins anew", file=sys.stderr)
     if settings.encoder is not None:
         load_encoder(model, settings.encoder)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
@@ -201,26 +203,6 @@ class BackboneTask:
         return validate(model, self.validation_windows, self.crops, self.accelerator, self.batch_size)
 
 
-def optimizer_for(model: SynthForgeModel, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """AdamW with one learning rate for the encoder and one for the heads, no weight decay on biases and norms."""
-    groups = []
-    encoder = {id(parameter) for parameter in model.encoder_parameters()}
-    for in_encoder, rate in ((True, settings.encoder_learning_rate), (False, settings.learning_rate)):
-        for decays in (True, False):
-            parameters = [
-                parameter
-                for parameter in model.parameters()
-                if parameter.requires_grad
-                and (id(parameter) in encoder) == in_encoder
-                and (parameter.ndim > 1) == decays
-            ]
-            if parameters:
-                groups.append(
-                    {"params": parameters, "lr": rate, "weight_decay": settings.weight_decay if decays else 0.0}
-                )
-    return torch.optim.AdamW(groups, fused=True)
-
-
 def load_splits(dataset: str, validation_samples: int) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Return the training rows and the validation rows of a data set.
 
@@ -271,12 +253,20 @@ def load_initial(name: str) -> SynthForgeModel:
         raise UsageError(f"initial: {' '.join(str(error).split())[:200]}") from error
 
 
-def take_weights(model: SynthForgeModel, earlier: SynthForgeModel, name: str | None) -> None:
-    """Give ``model`` the weights of ``earlier``. Raises UsageError when they do not fit."""
-    try:
-        model.load_state_dict(earlier.state_dict())
-    except RuntimeError as error:
-        raise UsageError(f"initial: {name} is another model: {' '.join(str(error).split())[:200]}") from error
+def take_weights(model: SynthForgeModel, earlier: SynthForgeModel, name: str | None) -> list[str]:
+    """Give ``model`` the weights of ``earlier`` and return which heads, being of another form, begin anew.
+
+    Raises UsageError when the encoders differ.
+    """
+    anew = []
+    for part, module in model.named_children():
+        try:
+            module.load_state_dict(getattr(earlier, part).state_dict())
+        except RuntimeError as error:
+            if not part.endswith("_head"):
+                raise UsageError(f"initial: {name} is another model: {' '.join(str(error).split())[:200]}") from error
+            anew.append(part)
+    return anew
 
 
 def load_encoder(model: SynthForgeModel, name: str) -> None:

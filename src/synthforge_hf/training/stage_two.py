@@ -33,6 +33,7 @@ from synthforge_hf.training.label_discovery import (
 )
 from synthforge_hf.training.label_windows import FaceFinder, LabelWindows
 from synthforge_hf.training.loop import TrainingLoop, crop_device
+from synthforge_hf.training.optimizer import optimizer_for
 from synthforge_hf.training.own_labels import open_labels
 from synthforge_hf.training.runs import cache_windows, end_run, start_run, window_loader
 from synthforge_hf.training.validation import validate
@@ -66,7 +67,11 @@ def finetune_labels(
             found["nearest_landmarks"] = nearest_landmarks(*compared)
     try:
         network = SynthForgeForLabelFinetuning.from_backbone(
-            backbone, settings.tasks, use_features=settings.use_features, **(found | settings.network)
+            backbone,
+            settings.tasks,
+            use_features=settings.use_features,
+            train_encoder=settings.train_encoder,
+            **(found | settings.network),
         )
     except UsageError:
         raise
@@ -82,7 +87,7 @@ def finetune_labels(
     task = LabelTask(crops, validation, accelerator, settings.batch_size)
     loader = window_loader(train, settings, min(settings.batch_size, max(1, len(train) // accelerator.num_processes)))
     loop_settings = settings.for_loop()
-    optimizer = _optimizer(network, settings)
+    optimizer = optimizer_for(network.train(), settings)
     loop = TrainingLoop(accelerator, network, optimizer, loader, task, loop_settings, output_dir, beside=[processor])
     accelerator.init_trackers("logs")
     if resume and not loop.resume():
@@ -168,14 +173,3 @@ def _open_windows(
             )
     kept = range(min(len(validation), settings.validation_samples))
     return train, Subset(validation, kept), sources[0].class_names
-
-
-def _optimizer(network: SynthForgeForLabelFinetuning, settings: FinetuningSettings) -> torch.optim.Optimizer:
-    """AdamW on the label networks, no weight decay on biases and norms."""
-    network.train()
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [each for each in trained if each.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)

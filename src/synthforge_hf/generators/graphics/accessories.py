@@ -62,8 +62,12 @@ class Dresser:
             parts += hat
             hair = [replace(part, mesh=replace(part.mesh, vertices=tuck(part.mesh.vertices))) for part in hair]
 
+        occluder = sample_occluder(settings.occluder_share, skin, stream("occluder"))
+        # A mask and frames would run through each other; with dark lenses and a hand nothing of the face would be left.
+        glasses_share = 0.0 if occluder is not None and occluder.name == "mask" else settings.glasses_share
+        sunglasses_share = 0.0 if occluder is not None else settings.sunglasses_share
         random = stream("glasses")
-        glasses = sample_glasses(age, settings.glasses_share, settings.sunglasses_share, random)
+        glasses = sample_glasses(age, glasses_share, sunglasses_share, random)
         if glasses is not None:
             parts += build_glasses(fit, glasses, random)
 
@@ -75,7 +79,6 @@ class Dresser:
         parts += build_earrings(fit, jewellery)
         parts += build_necklace(vertices, fit, jewellery, [part.mesh for part in clothes])
 
-        occluder = sample_occluder(settings.occluder_share, skin, stream("occluder"))
         if occluder is not None:
             parts += build_occluder(fit, occluder, outfit.colours[0])
         description = {

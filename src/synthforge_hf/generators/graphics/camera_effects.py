@@ -94,9 +94,9 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
         chosen |= {
             "saturation": float(random.uniform(0.0, 0.4)),
             "sepia": float(random.uniform(0.2, 1.0)),
-            "contrast": float(random.uniform(-0.45, 0.1)),
+            "contrast": float(random.uniform(-0.25, 0.2)),
             "lift": float(random.uniform(0.02, 0.12)),
-            "noise": float(random.uniform(5, 16)),
+            "noise": float(random.uniform(4, 11)),
             "noise_grain": int(random.integers(1, 3)),
             "vignette": float(random.uniform(0.1, 0.6)),
         }

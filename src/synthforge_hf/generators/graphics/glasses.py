@@ -113,7 +113,7 @@ def sample_glasses(
         glass=_glass(lens, random),
         wrap=float(random.uniform(0.16, 0.3) if dark else random.uniform(0.25, 0.6)),
         tilt=float(np.radians(random.uniform(3, 12))),
-        slide=float(max(random.normal(0.002, 0.003), -0.002) + random.uniform(0.004, 0.012) * (random.random() < 0.12)),
+        slide=float(max(random.normal(0.002, 0.003), -0.002) + random.uniform(0.004, 0.008) * (random.random() < 0.08)),
         nod=float(np.radians(random.normal(0, 1.2))),
         overhang=float(random.uniform(-0.002, 0.005)),
         double_bridge=bool(shape == "aviator" or random.random() < 0.06),

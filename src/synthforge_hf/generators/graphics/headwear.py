@@ -53,7 +53,7 @@ def sample_headwear(age: float, share: float, random: np.random.Generator) -> He
     if age < 0.1 and name in ("hard hat", "turban"):
         name = "beanie"
     front, side, back = {
-        "cap": (74, 93, 104),
+        "cap": (71, 92, 104),
         "backward cap": (73, 93, 104),
         "beanie": (74, 96, 110),
         "turban": (71, 96, 108),
@@ -262,7 +262,7 @@ def _brim(fit: HeadFit, style: HeadwearStyle, base: np.ndarray, around: np.ndarr
         away = np.stack([np.sin(actual), np.zeros(columns), np.cos(actual)], axis=1)
     points = start[None] + away[None] * (out * reach)[..., None]
     if visor:
-        sag = 0.22 * out * reach + style.curl * out * (azimuth / span) ** 2 + 0.004 * out**2
+        sag = 0.16 * out * reach + style.curl * out * (azimuth / span) ** 2 + 0.004 * out**2
     else:
         bend = style.curl * np.cos(2 * actual) * 1.4 - 0.012 + style.curl
         sag = -bend * out**1.5 * np.sign(style.phase - 2.0) * -1

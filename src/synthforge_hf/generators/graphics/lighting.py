@@ -64,7 +64,7 @@ def sample_lighting(
     to_camera = -camera.world_to_camera[:3, :3].T @ np.array([0, 0, 1.0])
     shares = np.array([getattr(settings, f"{name}_share") for name in KINDS[1:]])
     kind = str(random.choice(KINDS, p=[max(1 - shares.sum(), 0.0), *(shares / max(shares.sum(), 1.0))]))
-    metered = np.clip(0.3 * np.log2(USUAL_SKIN / skin), -0.25, 0.7)
+    metered = np.clip(0.4 * np.log2(USUAL_SKIN / skin), -0.25, 1.0)
     stops = float(random.uniform(*settings.exposure_stops) + metered)
     environment, turn = None, 0.0
     if kind == "environment":
@@ -142,7 +142,7 @@ def _side(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gene
     direction = _seen_from(to_camera, random.choice([-1, 1]) * random.uniform(55, 110), random.uniform(-15, 45))
     share = random.uniform(0.6, 0.88)
     light = _mixture(to_camera, direction, share, _temperature(random.uniform(-1, 1), random), random)
-    return light, random.uniform(-3, 0), random.uniform(-0.5, 0.3)
+    return light, random.uniform(-3, 0), random.uniform(-0.3, 0.3)
 
 
 def _back(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
@@ -150,7 +150,7 @@ def _back(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gene
     direction = _seen_from(to_camera, random.choice([-1, 1]) * random.uniform(120, 175), random.uniform(5, 60))
     light = _mixture(to_camera, direction, 0.0, np.ones(3), random)
     light.colour = _temperature(random.uniform(-0.5, 1), random) * random.uniform(0.8, 3.5)
-    return light, random.uniform(0, 1.2), random.uniform(-0.6, 0.3)
+    return light, random.uniform(0, 1.2), random.uniform(-0.3, 0.4)
 
 
 def _dark(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
@@ -170,7 +170,7 @@ def _coloured(
     light.colour = light.colour * _saturated(hue, random.uniform(0.15, 0.5))
     other = hue if random.random() < 0.5 else random.random()
     light.ambient = light.ambient * _saturated(other, random.uniform(0.05, 0.3))
-    return light, random.uniform(-2, 0), random.uniform(-1.2, 0.1)
+    return light, random.uniform(-2, 0), random.uniform(-0.7, 0.1)
 
 
 SAMPLERS = {

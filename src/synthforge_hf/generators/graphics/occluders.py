@@ -26,7 +26,7 @@ from synthforge_hf.generators.graphics.solids import (
 from synthforge_hf.segmentation_classes import CLASS_ID
 
 KINDS = ("hand", "phone", "cup", "microphone", "food", "mask", "scarf")
-SHARES = (0.38, 0.08, 0.08, 0.14, 0.06, 0.14, 0.12)
+SHARES = (0.38, 0.07, 0.11, 0.18, 0.09, 0.05, 0.12)
 UP, FORWARD = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 
 Heights = Callable[[np.ndarray, float], np.ndarray]

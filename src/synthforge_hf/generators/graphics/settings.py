@@ -112,13 +112,13 @@ class LightSettings:
     coloured lamps. The rest is lit as in a studio.
     """
 
-    exposure_stops: Range = (-0.55, 0.3)
+    exposure_stops: Range = (-0.45, 0.3)
     directional_share: Range = (0.1, 0.9)
     environment_share: float = 0.47
     flash_share: float = 0.07
-    side_share: float = 0.09
-    back_share: float = 0.05
-    dark_share: float = 0.02
+    side_share: float = 0.07
+    back_share: float = 0.04
+    dark_share: float = 0.01
     coloured_share: float = 0.04
 
     def __post_init__(self) -> None:
@@ -170,7 +170,7 @@ class CameraEffectSettings:
     low_resolution_share: float = 0.15
     jpeg_share: float = 0.3
     greyscale_share: float = 0.06
-    old_photo_share: float = 0.02
+    old_photo_share: float = 0.015
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -187,11 +187,11 @@ class AccessorySettings:
     """
 
     glasses_share: float = 0.25
-    sunglasses_share: float = 0.25
+    sunglasses_share: float = 0.14
     headwear_share: float = 0.1
     earrings_share: float = 0.5
     necklace_share: float = 0.25
-    occluder_share: float = 0.11
+    occluder_share: float = 0.04
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

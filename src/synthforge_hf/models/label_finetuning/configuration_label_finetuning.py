@@ -13,7 +13,7 @@ TASKS = ("landmarks", "segmentation", "depth")
 
 @strict
 class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
-    r"""Label networks on top of a frozen ``SynthForgeModel`` (paper, section 3.3). Losses are the backbone's.
+    r"""Label networks on top of a ``SynthForgeModel`` (paper, section 3.3). Losses are the backbone's.
 
     backbone_config (`SynthForgeConfig`):
         Of the backbone, whose weights this model holds too.
@@ -21,6 +21,9 @@ class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
         Which outputs have a label network: "landmarks", "segmentation", "depth". The others stay the backbone's.
     use_features (`bool`, defaults to False):
         Whether the label networks see the backbone's feature map beside its prediction.
+    train_encoder (`bool`, defaults to False):
+        Whether training moves the backbone's encoder too, whose weights are frozen in the paper. Closer to the new
+        labels; what the other outputs say then drifts.
     num_landmarks (`int`, defaults to 0):
         Points of the new scheme; 0: as many as the backbone has.
     nearest_landmarks (`tuple[int, ...]`, *optional*):
@@ -48,6 +51,7 @@ class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
     backbone_config: dict | PreTrainedConfig | None = None
     tasks: list[str] | tuple[str, ...] = ("landmarks",)
     use_features: bool = False
+    train_encoder: bool = False
     num_landmarks: int = 0
     nearest_landmarks: list[int] | tuple[int, ...] | None = None
     fitted_start: bool = True

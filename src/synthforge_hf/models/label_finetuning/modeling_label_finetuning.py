@@ -144,7 +144,10 @@ class LandmarkLabelNetwork(nn.Module):
 
 
 class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
-    """A frozen backbone whose landmarks, classes or depth are brought to another data set's labels."""
+    """A backbone whose landmarks, classes or depth are brought to another data set's labels.
+
+    It is frozen, but for its encoder's weights where the configuration says ``train_encoder``.
+    """
 
     config: SynthForgeForLabelFinetuningConfig  # type: ignore[assignment]
     base_model_prefix = "backbone"
@@ -185,10 +188,13 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
             super()._init_weights(module)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch the label networks. The backbone is frozen: neither its weights nor its statistics ever change."""
+        """Switch the label networks. The backbone's heads are frozen, and its statistics: these never change."""
         super().train(mode)
         self.backbone.requires_grad_(False)
         self.backbone.eval()
+        if self.config.train_encoder:
+            for parameter in self.backbone.encoder_parameters():
+                parameter.requires_grad_(True)
         return self
 
     def forward(
@@ -209,7 +215,7 @@ class SynthForgeForLabelFinetuning(SynthForgePreTrainedModel):
         for task, label in given.items():
             if label is not None and task not in self.config.tasks:
                 raise ValueError(f"labels for '{task}', but this model has label networks for {self.config.tasks} only")
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.config.train_encoder and torch.is_grad_enabled()):
             seen: SynthForgeOutput = self.backbone(pixel_values)
         features = seen.features if self.config.use_features else None
         heatmap_logits = (

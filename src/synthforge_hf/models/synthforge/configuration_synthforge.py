@@ -34,8 +34,9 @@ class SynthForgeConfig(PreTrainedConfig):
         Channels of the feature map that all heads read.
     segmentation_widths, depth_widths (`tuple[int, ...]`):
         Channels of the head UNets at each level. One level makes a plain double convolution, none a 1x1 convolution.
-    segmentation_upsampling (`int`, defaults to 1):
-        Side of the segmentation logits over that of the features; their last layer makes the finer cells.
+    segmentation_upsampling, depth_upsampling (`int`, defaults to 1):
+        Side of the segmentation logits and of the depth over that of the features; the last layer of each makes the
+        finer cells.
     landmark_stem_kernel (`int`, defaults to 7), landmark_channels (`int`, defaults to 64), hourglass_stacks (`int`,
     defaults to 2), hourglass_levels (`int`, defaults to 4), heatmap_size (`int`, defaults to 64):
         The landmark head: one convolution, of stride 2 where ``heatmap_size`` is below the feature grid, pooling down
@@ -55,8 +56,10 @@ class SynthForgeConfig(PreTrainedConfig):
         Width, in cells, of the Gaussian that heatmaps are compared with when ``heatmap_weight`` is positive.
     segmentation_loss (`"cross_entropy" | "cross_entropy_dice"`):
         Unweighted; pixels of class 255 are ignored.
-    landmark_weight, heatmap_weight, segmentation_weight, depth_weight, equivariance_weight (`float`):
-        Factors of the losses in their sum. The depth loss is the masked L1 distance in units of ``depth_scale``. The
+    landmark_weight, heatmap_weight, segmentation_weight, depth_weight, depth_shape_weight, equivariance_weight
+    (`float`):
+        Factors of the losses in their sum. The depth loss is the masked L1 distance in units of ``depth_scale``; that
+        of the depth's shape the same after one factor per image, since how large a head is, a crop hardly tells. The
         equivariance loss compares features of a moved image with moved features, at the cost of a second pass through
         the encoder.
     """
@@ -74,6 +77,7 @@ class SynthForgeConfig(PreTrainedConfig):
     feature_channels: int = 64
     segmentation_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
     segmentation_upsampling: int = 1
+    depth_upsampling: int = 1
     depth_widths: list[int] | tuple[int, ...] = (64, 128, 256, 512, 512)
     landmark_stem_kernel: int = 7
     landmark_channels: int = 64
@@ -91,6 +95,7 @@ class SynthForgeConfig(PreTrainedConfig):
     heatmap_weight: float | int = 0.0
     segmentation_weight: float | int = 1.0
     depth_weight: float | int = 1.0
+    depth_shape_weight: float | int = 0.0
     equivariance_weight: float | int = 1.0
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -110,7 +115,7 @@ class SynthForgeConfig(PreTrainedConfig):
 
     @property
     def grid_size(self) -> int:
-        """Side of the square grid of features and depth."""
+        """Side of the square grid of features."""
         return self.image_size // self.stem_stride
 
     @property
@@ -141,11 +146,9 @@ class SynthForgeConfig(PreTrainedConfig):
             )
         if not self.encoder_widths:
             raise UsageError(f"encoder_widths must hold at least one number of channels, got {self.encoder_widths}")
-        if self.segmentation_upsampling < 1 or self.hourglass_stacks < 0:
-            raise UsageError(
-                "segmentation_upsampling must be positive and hourglass_stacks not negative, "
-                f"got {self.segmentation_upsampling} and {self.hourglass_stacks}"
-            )
+        for name, least in (("segmentation_upsampling", 1), ("depth_upsampling", 1), ("hourglass_stacks", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be {least} or more, got {getattr(self, name)}")
 
     def _check_grids(self) -> None:
         if self.image_size % self.coarsest_stride:
@@ -215,7 +218,8 @@ MINI: dict[str, Any] = {
     "feature_channels": 64,
     "segmentation_widths": (48,),
     "segmentation_upsampling": 2,
-    "depth_widths": (),
+    "depth_widths": (32,),
+    "depth_upsampling": 2,
     "landmark_stem_kernel": 3,
     "landmark_channels": 64,
     "hourglass_stacks": 0,
@@ -225,6 +229,7 @@ MINI: dict[str, Any] = {
     "heatmap_weight": 0.5,
     "segmentation_loss": "cross_entropy_dice",
     "depth_weight": 0.5,
+    "depth_shape_weight": 1.0,
     "equivariance_weight": 0.0,
 }
 """What ``SynthForgeConfig.mini()`` changes; chosen by measuring throughput and accuracy on CPU."""

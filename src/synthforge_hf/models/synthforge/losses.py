@@ -84,3 +84,12 @@ def depth_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """L1 distance where there is a surface. predicted, target: (B, 1, H, W), same unit; target 0 where there is
     none."""
     return masked_mean((at_least_float32(predicted) - target).abs(), target > 0)
+
+
+def depth_shape_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """As ``depth_loss`` after one factor per image, the ratio of the means where there is a surface."""
+    predicted, surface = at_least_float32(predicted), (target > 0).float()
+    means = [(depth * surface).sum((1, 2, 3), keepdim=True) for depth in (predicted, target)]
+    # A prediction near or below zero has no such ratio: then as it is.
+    factor = torch.where(means[0] > 0.1 * means[1], means[1] / means[0].clamp(min=1e-6), 1.0)
+    return depth_loss(predicted * factor, target)

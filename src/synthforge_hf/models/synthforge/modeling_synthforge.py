@@ -27,15 +27,15 @@ from synthforge_hf.models.synthforge.supervision import (
 
 @dataclass
 class SynthForgeOutput(ModelOutput):
-    """What the model returns; H' = W' = ``config.grid_size``, S' = ``config.segmentation_size``, h = w =
-    ``config.heatmap_size``, P landmarks, C classes.
+    """What the model returns; H' = W' = ``config.grid_size``, S' = ``config.segmentation_size``, D' = H' *
+    ``config.depth_upsampling``, h = w = ``config.heatmap_size``, P landmarks, C classes.
 
     loss: () weighted sum of ``losses``, when labels were given.
     losses: task -> () unweighted loss.
     landmarks: (B, P, 2) float32, x and y in [0, 1] of the input crop.
     landmark_heatmaps: (B, P, h, w) float32, each summing to 1.
     segmentation_logits: (B, C, S', S').
-    depth: (B, 1, H', W') float32 metres, planar z.
+    depth: (B, 1, D', D') float32 metres, planar z.
     features: (B, feature_channels, H', W').
     backbone_landmarks, backbone_landmark_heatmaps: of a label fine-tuning model: what its backbone said in its own
     scheme, by which faces are framed and told from false finds.
@@ -124,11 +124,11 @@ class SynthForgeModel(SynthForgePreTrainedModel):
                 self.stem = ConvNormAct(config.num_channels, inputs, kernel=5, stride=2)
             self.encoder = UNet(inputs, channels, config.encoder_widths)
         self.landmark_head = LandmarkHead(config)
-        finer = config.segmentation_upsampling
-        classes = len(config.id2label or ()) * finer**2
+        classes = len(config.id2label or ()) * config.segmentation_upsampling**2
         self.segmentation_head = dense_head(channels, classes, config.segmentation_widths)
-        self.finer = nn.PixelShuffle(finer) if finer > 1 else nn.Identity()
-        self.depth_head = dense_head(channels, 1, config.depth_widths)
+        self.finer = nn.PixelShuffle(config.segmentation_upsampling)
+        self.depth_head = dense_head(channels, config.depth_upsampling**2, config.depth_widths)
+        self.finer_depth = nn.PixelShuffle(config.depth_upsampling)
         self.post_init()
 
     def encoder_parameters(self) -> list[nn.Parameter]:
@@ -172,7 +172,7 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         features = self.encoder(self.stem(pixel_values))
         heatmap_logits = self.landmark_head(features)
         segmentation_logits = self.finer(self.segmentation_head(features))
-        raw_depth = self.depth_head(features)
+        raw_depth = self.finer_depth(self.depth_head(features))
         moved_features = None
         if affine is not None:
             moved = move_maps(pixel_values, affine)[0].contiguous(memory_format=torch.channels_last)

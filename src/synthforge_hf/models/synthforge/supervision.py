@@ -40,7 +40,7 @@ def supervised_losses(
     """Return task -> () unweighted loss of every task that has labels.
 
     heatmaps, points: of each stack, points decoded as (B, P, 2). segmentation_logits: (B, C, H', W'). metres: (B, 1,
-    H', W') predicted depth; its loss is in units of ``depth_scale`` metres.
+    D', D') predicted depth; its losses are in units of ``depth_scale`` metres.
     """
     result: dict[str, Tensor] = {}
     if labels.landmarks is not None:
@@ -52,6 +52,8 @@ def supervised_losses(
         depth = labels.depth if labels.depth.ndim == 4 else labels.depth.unsqueeze(1)
         target = losses.at_least_float32(resize_labels(depth, metres.shape[-2:]))
         result["depth"] = losses.depth_loss(metres, target) / depth_scale
+        if config.depth_shape_weight:
+            result["depth_shape"] = losses.depth_shape_loss(metres, target) / depth_scale
     return result
 
 
@@ -62,6 +64,7 @@ def weighted_sum(config: SynthForgeConfig, task_losses: dict[str, Tensor]) -> Te
         "heatmaps": config.heatmap_weight,
         "segmentation": config.segmentation_weight,
         "depth": config.depth_weight,
+        "depth_shape": config.depth_shape_weight,
         "equivariance": config.equivariance_weight,
     }
     return torch.stack([weights[task] * value for task, value in task_losses.items()]).sum()
