@@ -31,7 +31,13 @@ from synthforge_hf.evaluation.three_hundred_w import evaluate_300w
 from synthforge_hf.segmentation_classes import SEGMENTATION_CLASSES
 from synthforge_hf.training.stage_two import finetune_labels, read_finetuning_settings
 
-CONFIG = Path(__file__).parents[1] / "examples" / "configs" / "finetune-mini.yaml"
+CONFIGS = Path(__file__).parents[1] / "examples" / "configs"
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fine-tuned": ("finetune-mini.yaml", {}),
+    "with features": ("finetune-mini.yaml", {"use_features": True}),
+    "with the encoder": ("finetune-mini-encoder.yaml", {}),
+}
+"""How label fine-tuning is measured: configuration, and what is changed in it."""
 TUNED = ("lfpw/trainset", "helen/trainset")
 LANDMARK_COLUMNS = ("faces", "NME", "inner 51", "jaw", "over 10 %", "AUC 10 %")
 PARSING_FIGURES = {
@@ -69,8 +75,9 @@ def main() -> int:
     parser.add_argument("real", type=Path, metavar="REAL_FOLDER")
     parser.add_argument("--model", default="mini", help="embedded checkpoint, folder or Hub repository")
     parser.add_argument("--synthetic", metavar="DIR", help="generated data set: measure on its validation split too")
-    parser.add_argument("--finetune-300w", action="store_true", help="label fine-tuning in three folds, twice")
-    parser.add_argument("--finetune-parsing", action="store_true", help="label fine-tuning in five folds, twice")
+    parser.add_argument("--finetune-300w", action="store_true", help="label fine-tuning in three folds")
+    parser.add_argument("--finetune-parsing", action="store_true", help="label fine-tuning in five folds")
+    parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=[*WAYS], help="how it is fine-tuned")
     parser.add_argument("--max-minutes", type=float, help="time budget of each fine-tuning run")
     parser.add_argument(
         "--runs", type=Path, help="keep fine-tuned models here; those that are there are not made again"
@@ -156,23 +163,23 @@ def synthetic(analyser: FaceAnalyser, folder: str, options: dict[str, Any]) -> B
 def finetuned_landmarks(analyser: FaceAnalyser, arguments: argparse.Namespace, options: dict[str, Any]) -> Block:
     folder = arguments.real / "300w"
     rows = [landmark_row(analyser.name, [evaluate_300w(analyser, folder, **options)])]
-    for name, use_features in (("fine-tuned", False), ("fine-tuned, with features", True)):
+    for way in arguments.ways:
         results = [
-            evaluate_300w(finetuned(arguments, folder, "landmarks", fold, use_features), folder, split=split, **options)
+            evaluate_300w(finetuned(arguments, folder, "landmarks", fold, way), folder, split=split, **options)
             for fold, split in folds(3)
         ]
-        rows.append(landmark_row(name, results))
+        rows.append(landmark_row(way, results))
     return Block(titled("300-W, label fine-tuning in three folds", options), ("model", *LANDMARK_COLUMNS), rows)
 
 
 def finetuned_parsing(arguments: argparse.Namespace, options: dict[str, Any]) -> Block:
     folder, metrics = arguments.real / "parsing", {}
-    for name, use_features in (("fine-tuned", False), ("with features", True)):
+    for way in arguments.ways:
         scores = ParsingScores()
         for fold, split in folds(5):
-            model = finetuned(arguments, folder, "segmentation", fold, use_features)
+            model = finetuned(arguments, folder, "segmentation", fold, way)
             evaluate_celebamask_hq(model, folder, split=split, scores=scores, **options)
-        metrics[name] = scores.compute()
+        metrics[way] = scores.compute()
     return parsing_block("CelebAMask-HQ, label fine-tuning in five folds, F1", metrics, options)
 
 
@@ -181,12 +188,13 @@ def folds(count: int) -> Iterator[tuple[str, NameSplit]]:
         yield f"{number}/{count}", NameSplit.from_fold(f"{number}/{count}")
 
 
-def finetuned(arguments: argparse.Namespace, folder: Path, task: str, fold: str, use_features: bool) -> FaceAnalyser:
+def finetuned(arguments: argparse.Namespace, folder: Path, task: str, fold: str, way: str) -> FaceAnalyser:
     """Train on all but a fold, unless --runs has the finished model; one that was interrupted goes on."""
-    output = arguments.runs / f"{task}{'-features' if use_features else ''}-{fold.replace('/', '-of-')}"
+    output = arguments.runs / f"{task}-{way.replace(' ', '-')}-{fold.replace('/', '-of-')}"
     if not (output / "metrics.json").is_file():
-        chosen = {"tasks": [task], "fold": fold, "use_features": use_features, "max_minutes": arguments.max_minutes}
-        settings = read_finetuning_settings(CONFIG, **chosen)
+        config, changes = WAYS[way]
+        chosen = {"tasks": [task], "fold": fold, "max_minutes": arguments.max_minutes} | changes
+        settings = read_finetuning_settings(CONFIGS / config, **chosen)
         finetune_labels(arguments.model, str(folder), output, settings, resume=output.exists())
     return FaceAnalyser.load(str(output))
 

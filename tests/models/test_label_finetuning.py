@@ -117,6 +117,27 @@ def test_the_encoder_is_trained_along_on_request(backbone: SynthForgeModel) -> N
         assert model(crops()).landmarks.grad_fn is None
 
 
+@pytest.mark.parametrize(
+    ("settings", "stride"),
+    [
+        ({"tasks": ("landmarks",), "hourglass_levels": 1}, 8),
+        ({"tasks": ("landmarks",), "hourglass_levels": 3}, 32),
+        ({"tasks": ("segmentation",), "segmentation_widths": (8, 8)}, 8),
+        ({"tasks": ("segmentation",), "segmentation_widths": (8, 8, 8, 8, 8)}, 32),
+    ],
+)
+def test_smaller_inputs_must_be_multiples_of_the_coarsest_grids_cells(
+    backbone: SynthForgeModel, settings: dict, stride: int
+) -> None:
+    plain = SynthForgeModel(small_unet(**(backbone.config.to_dict() | {"hourglass_stacks": 0}))).eval()
+    model = SynthForgeForLabelFinetuning.from_backbone(plain, landmark_channels=8, **settings).eval()
+    assert model.config.coarsest_stride == stride
+    with torch.no_grad():
+        output = model(torch.rand(1, 3, stride, stride))
+    assert torch.isfinite(output.landmarks).all()
+    assert output.segmentation_logits.shape[-1] * 64 == model.config.segmentation_size * stride
+
+
 def test_missing_points_take_no_part(backbone: SynthForgeModel) -> None:
     torch.manual_seed(2)
     model = SynthForgeForLabelFinetuning.from_backbone(backbone, ("landmarks",), num_landmarks=5).eval()

@@ -216,10 +216,28 @@ def test_the_script_refuses_a_wrong_fold_in_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["finetune-mini", "finetune-paper", "finetune-paper-features"])
+def test_a_run_may_train_the_encoder_and_begin_with_small_crops(backbone: Path, data_set: Path, tmp_path: Path) -> None:
+    chosen = {"train_encoder": True, "encoder_learning_rate": 1e-3, "epochs": 1}
+    first = settings(tmp_path, "landmarks", small_image_size=32, **chosen)
+    finetune_labels(str(backbone), str(data_set), tmp_path / "run", first)
+    tuned, before = AutoModel.from_pretrained(tmp_path / "run"), SynthForgeModel.from_pretrained(backbone)
+    assert tuned.config.train_encoder
+    same = {name: torch.equal(value, tuned.backbone.get_parameter(name)) for name, value in before.named_parameters()}
+    assert not any(value for name, value in same.items() if name.startswith(("stem.", "encoder.")))
+    assert all(value for name, value in same.items() if "head" in name)
+    with pytest.raises(UsageError, match="small_image_size must be a multiple of 16"):
+        finetune_labels(
+            str(backbone), str(data_set), tmp_path / "other", settings(tmp_path, "landmarks", small_image_size=24)
+        )
+
+
+@pytest.mark.parametrize(
+    "name", ["finetune-mini", "finetune-mini-encoder", "finetune-paper", "finetune-paper-features"]
+)
 def test_the_shipped_settings_are_valid(repository: Path, name: str) -> None:
     chosen = read_finetuning_settings(repository / "examples" / "configs" / f"{name}.yaml", tasks=["landmarks"])
-    assert chosen.use_features == (name == "finetune-paper-features")
+    assert chosen.use_features == (name in ("finetune-mini-encoder", "finetune-paper-features"))
+    assert chosen.train_encoder == (name == "finetune-mini-encoder")
     assert chosen.final_learning_rate == 1e-6
 
 

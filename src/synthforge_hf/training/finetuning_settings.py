@@ -46,6 +46,8 @@ class FinetuningSettings:
     max_minutes: float | None = None
     batch_size: int = 16
     accumulate: int = 1
+    small_image_size: int = 0
+    small_share: float = 0.5
     learning_rate: float = 1e-4
     encoder_learning_rate: float = 1e-4
     final_learning_rate: float = 1e-6

@@ -55,12 +55,14 @@ def crop_maker(
     network: SynthForgeForLabelFinetuning,
     processor: SynthForgeImageProcessor,
     device: torch.device | str = "cpu",
+    image_size: int | None = None,
 ) -> CropMaker:
-    """Return what cuts crops for ``network``, on ``device``.
+    """Return what cuts crops for ``network``, on ``device``. image_size: their side, by default the network's.
 
     There is no mirroring where nobody said which landmarks change places.
     """
     config = network.config
+    image_size = image_size or config.image_size
     order = landmark_mirror(config)
     if order is None:
         order = list(range(config.num_landmarks))
@@ -68,8 +70,8 @@ def crop_maker(
     names: dict[Any, Any] = dict(config.id2label or {})
     return CropMaker(
         augmentation,
-        config.image_size,
-        config.segmentation_size,
+        image_size,
+        config.segmentation_size * image_size // config.image_size,
         MARGIN,
         processor.image_mean,
         processor.image_std,

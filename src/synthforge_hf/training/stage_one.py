@@ -26,6 +26,7 @@ from synthforge_hf.training.data_licenses import licenses_of_data
 from synthforge_hf.training.geometry import random_affines
 from synthforge_hf.training.loop import TrainingLoop, crop_device
 from synthforge_hf.training.optimizer import optimizer_for
+from synthforge_hf.training.progressive_crops import ProgressiveCrops
 from synthforge_hf.training.runs import cache_windows, end_run, start_run, window_loader
 from synthforge_hf.training.settings import TrainingSettings
 from synthforge_hf.training.streaming import StreamedLoader, StreamedWindows, stream_splits
@@ -182,25 +183,19 @@ class BackboneTask:
                 device=crop_device(accelerator),
             )
 
-        self.crops = crops(config.image_size)
-        self.small_share, small = settings.small_share, settings.small_image_size
-        if small and (small > config.image_size or small % config.coarsest_stride):
-            raise UsageError(
-                f"small_image_size must be a multiple of {config.coarsest_stride} up to the model's image_size "
-                f"{config.image_size}, got {small}"
-            )
-        self.small_crops = crops(small) if small else None
+        self.crops = ProgressiveCrops(
+            crops, config.image_size, config.coarsest_stride, settings.small_image_size, settings.small_share
+        )
 
     def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
-        small = self.small_crops if fraction < self.small_share else None
-        inputs = (small or self.crops).augmented(batch, generator)
+        inputs = self.crops.augmented(batch, generator, fraction)
         if self.equivariance:
             with generator.device:
                 inputs["affine"] = random_affines(len(inputs["pixel_values"]), generator)
         return inputs
 
     def validate(self, model: SynthForgeModel) -> dict[str, float]:
-        return validate(model, self.validation_windows, self.crops, self.accelerator, self.batch_size)
+        return validate(model, self.validation_windows, self.crops.full, self.accelerator, self.batch_size)
 
 
 def load_splits(dataset: str, validation_samples: int) -> tuple[datasets.Dataset, datasets.Dataset]:

@@ -19,7 +19,6 @@ from synthforge_hf.models.label_finetuning.modeling_label_finetuning import Synt
 from synthforge_hf.models.synthforge.configuration_synthforge import SynthForgeConfig
 from synthforge_hf.models.synthforge.image_processing_synthforge import SynthForgeImageProcessor
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
-from synthforge_hf.training.augmentation import CropMaker
 from synthforge_hf.training.finetuning_card import write_finetuning_card
 from synthforge_hf.training.finetuning_settings import FinetuningSettings
 from synthforge_hf.training.label_discovery import (
@@ -35,6 +34,7 @@ from synthforge_hf.training.label_windows import FaceFinder, LabelWindows
 from synthforge_hf.training.loop import TrainingLoop, crop_device
 from synthforge_hf.training.optimizer import optimizer_for
 from synthforge_hf.training.own_labels import open_labels
+from synthforge_hf.training.progressive_crops import ProgressiveCrops
 from synthforge_hf.training.runs import cache_windows, end_run, start_run, window_loader
 from synthforge_hf.training.validation import validate
 from synthforge_hf.training.windows import WindowSettings
@@ -83,7 +83,13 @@ def finetune_labels(
         fit_class_table(network.segmentation_network, train, backbone.to(accelerator.device), processor)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     processor.depth_focal = network.config.depth_focal  # type: ignore[assignment]
-    crops = crop_maker(settings.augmentation, network, processor, crop_device(accelerator))
+    crops = ProgressiveCrops(
+        lambda size: crop_maker(settings.augmentation, network, processor, crop_device(accelerator), size),
+        network.config.image_size,
+        network.config.coarsest_stride,
+        settings.small_image_size,
+        settings.small_share,
+    )
     task = LabelTask(crops, validation, accelerator, settings.batch_size)
     loader = window_loader(train, settings, min(settings.batch_size, max(1, len(train) // accelerator.num_processes)))
     loop_settings = settings.for_loop()
@@ -133,14 +139,14 @@ def load_backbone(model: str) -> tuple[SynthForgeModel, SynthForgeImageProcessor
 class LabelTask:
     """Augmented crops for training, metrics on nominal crops for validation."""
 
-    def __init__(self, crops: CropMaker, validation: Any, accelerator: Accelerator, batch_size: int) -> None:
+    def __init__(self, crops: ProgressiveCrops, validation: Any, accelerator: Accelerator, batch_size: int) -> None:
         self.crops, self.validation, self.accelerator, self.batch_size = crops, validation, accelerator, batch_size
 
     def inputs(self, batch: dict[str, Tensor], generator: torch.Generator, fraction: float) -> dict[str, Tensor]:
-        return self.crops.augmented(batch, generator)
+        return self.crops.augmented(batch, generator, fraction)
 
     def validate(self, model: Any) -> dict[str, float]:
-        return validate(model, self.validation, self.crops, self.accelerator, self.batch_size)
+        return validate(model, self.validation, self.crops.full, self.accelerator, self.batch_size)
 
 
 def _open_windows(

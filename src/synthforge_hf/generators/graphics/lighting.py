@@ -125,7 +125,8 @@ def _environment(to_camera: np.ndarray, random: np.random.Generator) -> tuple[En
 def _studio(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
     """A lamp or the sun from anywhere in front of or beside the head, and soft light from all around."""
     direction = _seen_from(to_camera, np.clip(random.normal(0, 55), -150, 150), np.clip(random.normal(25, 25), -35, 85))
-    share = random.uniform(*settings.directional_share)
+    # Beside or behind a head a strong lamp leaves the face to the rest of the light: photographers see to that rest.
+    share = random.uniform(*settings.directional_share) * (0.7 + 0.3 * max(float(direction @ to_camera), 0.0))
     return _mixture(to_camera, direction, share, _temperature(random.uniform(-1, 1), random), random), 0.0, 0.0
 
 
@@ -140,7 +141,7 @@ def _flash(settings: LightSettings, to_camera: np.ndarray, random: np.random.Gen
 def _side(settings: LightSettings, to_camera: np.ndarray, random: np.random.Generator) -> tuple[_Light, float, float]:
     """Half of the face lit, the other half dark."""
     direction = _seen_from(to_camera, random.choice([-1, 1]) * random.uniform(55, 110), random.uniform(-15, 45))
-    share = random.uniform(0.6, 0.88)
+    share = random.uniform(0.5, 0.82)
     light = _mixture(to_camera, direction, share, _temperature(random.uniform(-1, 1), random), random)
     return light, random.uniform(-3, 0), random.uniform(-0.3, 0.3)
 

@@ -191,7 +191,7 @@ class AccessorySettings:
     headwear_share: float = 0.1
     earrings_share: float = 0.5
     necklace_share: float = 0.25
-    occluder_share: float = 0.04
+    occluder_share: float = 0.035
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

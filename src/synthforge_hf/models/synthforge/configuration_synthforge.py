@@ -126,6 +126,13 @@ class SynthForgeConfig(PreTrainedConfig):
     @property
     def coarsest_stride(self) -> int:
         """Of what the sides of inputs must be multiples: pixels per cell of the coarsest grid of encoder or heads."""
+        if not self.hourglass_stacks:
+            return self._dense_stride
+        return max(self._dense_stride, self.image_size // self.heatmap_size * 2**self.hourglass_levels)
+
+    @property
+    def _dense_stride(self) -> int:
+        """The same without the hourglasses."""
         heads = max(len(self.segmentation_widths), len(self.depth_widths), 1) - 1
         levels = 0 if self.backbone_config is not None else len(self.encoder_widths) - 1
         if self.encoder_type == "residual" and self.backbone_config is None:
@@ -151,9 +158,9 @@ class SynthForgeConfig(PreTrainedConfig):
                 raise UsageError(f"{name} must be {least} or more, got {getattr(self, name)}")
 
     def _check_grids(self) -> None:
-        if self.image_size % self.coarsest_stride:
+        if self.image_size % self._dense_stride:
             raise UsageError(
-                f"image_size {self.image_size} must be a multiple of {self.coarsest_stride}, the pixels per cell of "
+                f"image_size {self.image_size} must be a multiple of {self._dense_stride}, the pixels per cell of "
                 "the coarsest grid in encoder and heads"
             )
         if self.hourglass_stacks and self.heatmap_size % 2**self.hourglass_levels:
