@@ -22,12 +22,13 @@ from synthforge_hf.models.synthforge.image_processing_synthforge import SynthFor
 from synthforge_hf.models.synthforge.losses import IGNORED_CLASS
 from synthforge_hf.models.synthforge.modeling_synthforge import SynthForgeModel
 from synthforge_hf.models.testing import SMALL_UNET
+from synthforge_hf.training.optimizer import optimizer_for
 from synthforge_hf.training.settings import TrainingSettings, read_settings
 from synthforge_hf.training.stage_one import (
     BackboneTask,
     freeze_idle_parameters,
     load_splits,
-    optimizer_for,
+    take_weights,
     train_backbone,
 )
 from synthforge_hf.training.validation import mean_f1, normalised_mean_errors
@@ -139,6 +140,10 @@ def test_training_begins_with_an_earlier_models_weights(
     for name, before in first.named_parameters():
         if not name.startswith("depth_head"):
             assert torch.allclose(before, third.get_parameter(name), atol=1e-6), name
+    fewer = SynthForgeModel(settings(tmp_path, model=TINY | {"num_landmarks": 5}).model_config())
+    fresh = {name: value.clone() for name, value in fewer.landmark_head.state_dict().items()}
+    assert take_weights(fewer, first, "first") == ["landmark_head"]
+    assert all(torch.equal(value, fresh[name]) for name, value in fewer.landmark_head.state_dict().items())
     other = settings(tmp_path, initial=str(tmp_path / "first"), model=TINY | {"feature_channels": 12})
     with pytest.raises(UsageError, match=r"initial.*another model"):
         train_backbone(str(data_set), tmp_path / "third", other)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -255,13 +256,19 @@ def take_weights(model: SynthForgeModel, earlier: SynthForgeModel, name: str | N
     """
     anew = []
     for part, module in model.named_children():
-        try:
-            module.load_state_dict(getattr(earlier, part).state_dict())
-        except RuntimeError as error:
-            if not part.endswith("_head"):
-                raise UsageError(f"initial: {name} is another model: {' '.join(str(error).split())[:200]}") from error
+        weights = getattr(earlier, part).state_dict()
+        # Loading would take the tensors that fit before it refuses the others.
+        if _shapes(weights) == _shapes(module.state_dict()):
+            module.load_state_dict(weights)
+        elif part.endswith("_head"):
             anew.append(part)
+        else:
+            raise UsageError(f"initial: {name} is another model: its {part} has other weights")
     return anew
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def load_encoder(model: SynthForgeModel, name: str) -> None:

@@ -106,14 +106,14 @@ class SynthForgeForLabelFinetuningConfig(PreTrainedConfig):
     @property
     def coarsest_stride(self) -> int:
         """Of what the sides of inputs must be multiples: pixels per cell of the coarsest grid of any network."""
-        backbone, strides = self.backbone, [self.backbone.coarsest_stride]
-        grids = {"landmarks": (backbone.heatmap_size, self.hourglass_levels)}
-        grids["segmentation"] = (backbone.segmentation_size, len(self.segmentation_widths or ()) - 1)
-        grids["depth"] = (backbone.grid_size * backbone.depth_upsampling, len(self.depth_widths or ()) - 1)
-        for task in self.tasks:
-            grid, levels = grids[task]
-            strides.append(self.image_size // grid * 2**levels)
-        return max(strides)
+        backbone = self.backbone
+        halved = {  # task -> side of its grid, how often its network halves it
+            "landmarks": (backbone.heatmap_size, self.hourglass_levels),
+            "segmentation": (backbone.segmentation_size, len(self.segmentation_widths or ()) - 1),
+            "depth": (backbone.grid_size * backbone.depth_upsampling, len(self.depth_widths or ()) - 1),
+        }
+        strides = [self.image_size // grid * 2**times for grid, times in (halved[task] for task in self.tasks)]
+        return max(backbone.coarsest_stride, *strides)
 
     def _check(self) -> None:
         points, known = self.num_landmarks, self.backbone.num_landmarks
