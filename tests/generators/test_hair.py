@@ -58,6 +58,26 @@ def test_every_cut_gives_sound_meshes_near_the_head(cut: str) -> None:
         assert np.linalg.norm(hair.strands.vertices - person(seed)[0].mean(0), axis=1).max() < 0.6
 
 
+def test_little_detail_draws_fewer_and_wider_clumps_of_the_same_hair() -> None:
+    style = sample_cut("long", np.random.default_rng(0))
+    full = grown(style, 0)
+    half = grow_hair(load_anny_head(), *person(0), style, COLOUR, np.random.default_rng(0), detail=0.5)
+    assert half is not None
+    check_mesh(half.strands)
+    assert len(half.strands.faces) == pytest.approx(0.5 * len(full.strands.faces), rel=0.02)
+    assert np.array_equal(half.layer.vertices, full.layer.vertices)
+    assert len(half.wisps.faces) == 0 < len(full.wisps.faces)
+
+    def sides(mesh: ShadedMesh) -> tuple[np.ndarray, np.ndarray]:
+        left, right = mesh.vertices.reshape(-1, 2, 3).swapaxes(0, 1)
+        return 0.5 * (left + right), np.linalg.norm(right - left, axis=1)
+
+    (middle, width), (more, narrow) = sides(half.strands), sides(full.strands)
+    distance = np.linalg.norm(middle[::37, None] - more, axis=2)
+    assert distance.min(1).max() < 1e-5
+    assert np.median(width[::37] / narrow[distance.argmin(1)]) == pytest.approx(0.5**-0.7, rel=1e-3)
+
+
 def test_nobody_grows_hair_on_a_bald_head() -> None:
     assert grow_hair(load_anny_head(), *person(0), HairStyle("bald"), COLOUR, np.random.default_rng(0)) is None
 

@@ -172,6 +172,22 @@ def test_shared_edges_and_corners_belong_to_one_triangle(on_centres: bool) -> No
     assert torch.equal(together.triangle, alone.triangle.max(0, keepdim=True).values)
 
 
+@pytest.mark.parametrize("columns", [3, 15, 16, 17, 40])
+def test_narrow_and_wide_triangles_share_their_edges(columns: int) -> None:
+    """Few pixels of a row are tested one by one, many are computed: side by side, both leave no pixel out or over."""
+    random = np.random.default_rng(columns)
+    outline = 4 + columns * np.array([[0, 0], [1, 0.1], [1.1, 1], [0.1, 0.9]]) + random.uniform(-0.5, 0.5, (4, 2))
+    points = np.concatenate([outline, [4 + columns * random.uniform(0.4, 0.6, 2), [150.3, -20.7]]])
+    vertices = np.concatenate([points, np.ones((6, 1))], axis=1)
+    flat = np.diag([1.0, 1.0, 1.0])
+    fan = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4], [1, 5, 2]])
+    size = columns + 12
+    covered = sum((draw(vertices, fan[n : n + 1], flat, size, size).triangle[0] >= 0).int() for n in range(5))
+    together = draw(vertices, fan, flat, size, size)
+    assert int(covered.max()) == 1
+    assert torch.equal(covered == 1, together.triangle[0] >= 0)
+
+
 def test_mirrored_scene_gives_mirrored_fragments() -> None:
     vertices, faces = triangle_soup(np.random.default_rng(11), 60)
     intrinsics = pinhole(50, 64, 48)

@@ -151,6 +151,20 @@ def test_training_begins_with_an_earlier_models_weights(
         train_backbone(str(data_set), tmp_path / "fourth", settings(tmp_path, initial=str(tmp_path / "nothing")))
 
 
+def test_only_the_chosen_head_is_trained(data_set: Path, tmp_path: Path) -> None:
+    train_backbone(str(data_set), tmp_path / "first", settings(tmp_path, epochs=1))
+    chosen = settings(tmp_path, epochs=1, initial=str(tmp_path / "first"), train_only=("depth",))
+    train_backbone(str(data_set), tmp_path / "second", chosen)
+    first, second = (SynthForgeModel.from_pretrained(tmp_path / name) for name in ("first", "second"))
+    kept, changed = set(), set()
+    for name, before in first.state_dict().items():  # statistics of norms included
+        (kept if torch.equal(before, second.state_dict()[name]) else changed).add(name.split(".")[0])
+    assert changed == {"depth_head"}
+    assert {"encoder", "landmark_head", "segmentation_head"} <= kept
+    with pytest.raises(UsageError, match=r"train_only.*initial"):
+        settings(tmp_path, train_only=("depth",))
+
+
 def test_a_run_begins_with_small_crops(data_set: Path, tmp_path: Path) -> None:
     chosen = settings(tmp_path, small_image_size=32, small_share=0.5)
     config = chosen.model_config(num_landmarks=68)
@@ -278,10 +292,10 @@ def test_impossible_models_are_refused(model: dict) -> None:
         TrainingSettings(preset="mini", model=model).model_config()
 
 
-@pytest.mark.parametrize("name", ["mini", "mini-gpu", "paper"])
+@pytest.mark.parametrize("name", ["mini", "mini-gpu", "mini-depth", "paper"])
 def test_the_shipped_settings_are_valid(repository: Path, name: str) -> None:
     chosen = read_settings(repository / "examples" / "configs" / f"{name}.yaml")
-    assert chosen.preset == name.removesuffix("-gpu")
+    assert chosen.preset == name.split("-")[0]
     assert isinstance(chosen.model_config(), SynthForgeConfig)
 
 

@@ -213,13 +213,13 @@ def _rasterize_warp(
         dim=(batch, height, width if device.type == "cuda" else 1),
         inputs=[
             warp.from_torch(faces),
-            warp.from_torch(drawn.screen, dtype=warp.vec2i),
+            as_warp(drawn.screen, warp.vec2i),
             warp.from_torch(drawn.weight),
             orthographic,
             width if device.type == "cuda" else 1,
             warp.from_torch(drawn.keys),
             warp.from_torch(fragments.triangle),
-            warp.from_torch(fragments.barycentric, dtype=warp.vec3f),
+            as_warp(fragments.barycentric, warp.vec3f),
             warp.from_torch(fragments.depth),
         ],
         **launch_options(device),
@@ -265,7 +265,7 @@ def draw(
     )
     if not (batch and num_vertices and len(faces)):
         return drawn
-    screen = warp.from_torch(drawn.screen, dtype=warp.vec2i)
+    screen = as_warp(drawn.screen, warp.vec2i)
     weight = warp.from_torch(drawn.weight)
     threads, slices = (len(faces), TRIANGLE_SLICES_CUDA) if device.type == "cuda" else (1, 1)
     launch = launch_options(device)
@@ -273,7 +273,7 @@ def draw(
         kernels.project_vertices,
         dim=(batch, num_vertices),
         inputs=[
-            warp.from_torch(vertices, dtype=warp.vec3f),
+            as_warp(vertices, warp.vec3f),
             warp.from_torch(intrinsics),
             NEAR,
             orthographic,
@@ -314,7 +314,7 @@ def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
         dim=(batch, height, pixel_slices),
         inputs=[
             warp.from_torch(fragments.triangle),
-            warp.from_torch(fragments.barycentric, dtype=warp.vec3f),
+            as_warp(fragments.barycentric, warp.vec3f),
             warp.from_torch(corner_values),
             pixel_slices,
             warp.from_torch(result),
@@ -322,6 +322,16 @@ def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
         **launch_options(device),
     )
     return result
+
+
+def as_warp(tensor: Tensor, vector: Any) -> Any:
+    """Return a view of a contiguous (..., n) tensor as a Warp array of n-vectors; ``warp.from_torch`` takes ten times
+    as long for these. The view keeps the tensor alive."""
+    warp, _ = load_warp()
+    device = warp.device_from_torch(tensor.device)
+    view = warp.array(ptr=tensor.data_ptr(), dtype=vector, shape=tuple(tensor.shape[:-1]), device=device)
+    view._tensor = tensor
+    return view
 
 
 def torch_stream(device: torch.device) -> AbstractContextManager:

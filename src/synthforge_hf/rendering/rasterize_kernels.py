@@ -14,6 +14,10 @@ wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": 
 SUBPIXELS = wp.constant(1024)
 MAX_PIXEL = wp.constant(wp.float64(1048575.0))
 EMPTY = wp.constant(wp.int64(9223372036854775807))
+FEW = wp.constant(16)
+"""Pixels of a row that are tested one by one; of more, those inside are computed."""
+EXACT_EXTENT = wp.constant(1 << 24)
+"""Sub-pixels across a triangle below which its edge functions are integers that a float64 holds."""
 NEAREST = wp.constant(wp.int64(0x7FFFFFFF))
 
 
@@ -93,34 +97,84 @@ def narrow(span: wp.vec2i, value: wp.int64, step: wp.int64, inverse_step: wp.flo
 
 @wp.func_native(
     """
-    for (int x = 0; x < count; x += 4) {
-        for (int i = 0; i < 4; ++i) {
-            const wp::float32 value = (wp::float32)(nearness + (wp::float64)(x + i) * across);
-            wp::int64 key = wp::cast<wp::int32>(value);
-            key = (orthographic ? key : 0x7fffffffll - key) << 32 | (wp::int64)triangle;
-            key = x + i < count ? key : 0x7fffffffffffffffll;
 #if defined(__CUDA_ARCH__)
-            if (x + i < count) wp::atomic_min(keys, first + x + i, key);
-#else
-            wp::int64& held = keys.data[first + x + i];
-            held = key < held ? key : held;
-#endif
+    for (int y = 0; y < rows; ++y) {
+        for (int x = 0; x < columns; ++x) {
+            const wp::float64 a = edge_a + y * down_a + x * across_a;
+            const wp::float64 b = edge_b + y * down_b + x * across_b;
+            const wp::float64 c = edge_c + y * down_c + x * across_c;
+            if (!sure && !(a >= least_a && b >= least_b && c >= least_c)) continue;
+            const wp::float32 value = (wp::float32)(a * slope_a + b * slope_b + c * slope_c);
+            const wp::int64 bits = wp::cast<wp::int32>(value);
+            const wp::int64 key = (orthographic ? bits : 0x7fffffffll - bits) << 32 | (wp::int64)triangle;
+            wp::atomic_min(keys, first + y * next_row + x, key);
         }
     }
+#else
+    typedef double doubles __attribute__((vector_size(32)));
+    typedef long long longs __attribute__((vector_size(32)));
+    typedef float floats __attribute__((vector_size(16)));
+    typedef int ints __attribute__((vector_size(16)));
+    const doubles lane = {0.0, 1.0, 2.0, 3.0};
+    const longs number = {0, 1, 2, 3};
+    const doubles step_a = lane * across_a, step_b = lane * across_b, step_c = lane * across_c;
+    for (int y = 0; y < rows; ++y) {
+        doubles a = edge_a + step_a, b = edge_b + step_b, c = edge_c + step_c;
+        wp::int64* row = keys.data + first;
+        for (int x = 0; x < columns; x += 4) {
+            longs inside = number < (long long)(columns - x);
+            if (!sure) inside &= (a >= least_a) & (b >= least_b) & (c >= least_c);
+            const floats value = __builtin_convertvector(a * slope_a + b * slope_b + c * slope_c, floats);
+            longs key = __builtin_convertvector((ints)value, longs);
+            key = (orthographic ? key : 0x7fffffffll - key) << 32 | (long long)triangle;
+            longs held;
+            __builtin_memcpy(&held, row + x, sizeof(held));
+            inside &= key < held;
+            held = (key & inside) | (held & ~inside);
+            __builtin_memcpy(row + x, &held, sizeof(held));
+            a += 4 * across_a;
+            b += 4 * across_b;
+            c += 4 * across_c;
+        }
+        first += next_row;
+        edge_a += down_a;
+        edge_b += down_b;
+        edge_c += down_c;
+    }
+#endif
     """
 )
 def lower_keys(
     keys: wp.array(dtype=wp.int64),
     first: wp.int32,
-    count: wp.int32,
-    nearness: wp.float64,
-    across: wp.float64,
+    next_row: wp.int32,
+    rows: wp.int32,
+    columns: wp.int32,
+    sure: wp.bool,
+    edge_a: wp.float64,
+    edge_b: wp.float64,
+    edge_c: wp.float64,
+    across_a: wp.float64,
+    across_b: wp.float64,
+    across_c: wp.float64,
+    down_a: wp.float64,
+    down_b: wp.float64,
+    down_c: wp.float64,
+    least_a: wp.float64,
+    least_b: wp.float64,
+    least_c: wp.float64,
+    slope_a: wp.float64,
+    slope_b: wp.float64,
+    slope_c: wp.float64,
     triangle: wp.int32,
     orthographic: wp.bool,
 ):
-    """Lower ``count`` keys in a row, from number ``first`` on, to those of a triangle whose nearness is given at the
-    first and grows by ``across``. Positive floats order like their bits: one minimum picks the nearest surface and, on
-    ties, the first triangle.
+    """Lower those keys of a block, from number ``first`` on, that lie in a triangle, to that triangle's.
+
+    next_row: from one row of the block to the next. sure: all lie in it. edge: the edge functions at the first pixel;
+    across, down: what they grow by per column and row; least: from where on they are inside; slope: of the nearness
+    over them. Positive floats order like their bits: one minimum picks the nearest surface and, on ties, the first
+    triangle.
 
     In C++, where a CPU can work on four keys at once, as it cannot in Warp's own loop. It touches up
     to three keys too many, which it leaves as they are, so the array ends with three that belong to no pixel.
@@ -154,10 +208,15 @@ def draw_triangle(
     pa = screen[b, ia]
     pb = screen[b, ib]
     pc = screen[b, ic]
-    x_begin = wp.max(first_pixel(wp.min(wp.min(pa[0], pb[0]), pc[0])), 0)
-    y_begin = wp.max(first_pixel(wp.min(wp.min(pa[1], pb[1]), pc[1])), 0)
-    x_end = wp.min(first_pixel(wp.max(wp.max(pa[0], pb[0]), pc[0]) + 1), width)
-    y_end = wp.min(first_pixel(wp.max(wp.max(pa[1], pb[1]), pc[1]) + 1), height)
+    left = wp.min(wp.min(pa[0], pb[0]), pc[0])
+    top = wp.min(wp.min(pa[1], pb[1]), pc[1])
+    right = wp.max(wp.max(pa[0], pb[0]), pc[0])
+    bottom = wp.max(wp.max(pa[1], pb[1]), pc[1])
+    extent = wp.max(right - left, bottom - top)
+    x_begin = wp.max(first_pixel(left), 0)
+    y_begin = wp.max(first_pixel(top), 0)
+    x_end = wp.min(first_pixel(right + 1), width)
+    y_end = wp.min(first_pixel(bottom + 1), height)
     if x_begin >= x_end or y_begin >= y_end:
         return
     area = edge(pa, pb, wp.int64(pc[0]), wp.int64(pc[1]))
@@ -177,44 +236,75 @@ def draw_triangle(
 
     step = wp.int64(SUBPIXELS)
     x0 = wp.int64(x_begin) * step + step / wp.int64(2)
-    bias_a = least_inside(pb, pc)
-    bias_b = least_inside(pc, pa)
-    bias_c = least_inside(pa, pb)
-    step_a = (wp.int64(pb[1]) - wp.int64(pc[1])) * step
-    step_b = (wp.int64(pc[1]) - wp.int64(pa[1])) * step
-    step_c = (wp.int64(pa[1]) - wp.int64(pb[1])) * step
-    inverse_a = wp.float64(1.0) / wp.float64(step_a)
-    inverse_b = wp.float64(1.0) / wp.float64(step_b)
-    inverse_c = wp.float64(1.0) / wp.float64(step_c)
+    y0 = wp.int64(y_begin + part) * step + step / wp.int64(2)
+    edge_a = edge(pb, pc, x0, y0)
+    edge_b = edge(pc, pa, x0, y0)
+    edge_c = edge(pa, pb, x0, y0)
+    across_a = (wp.int64(pb[1]) - wp.int64(pc[1])) * step
+    across_b = (wp.int64(pc[1]) - wp.int64(pa[1])) * step
+    across_c = (wp.int64(pa[1]) - wp.int64(pb[1])) * step
+    down_a = (wp.int64(pc[0]) - wp.int64(pb[0])) * step * wp.int64(num_slices)
+    down_b = (wp.int64(pa[0]) - wp.int64(pc[0])) * step * wp.int64(num_slices)
+    down_c = (wp.int64(pb[0]) - wp.int64(pa[0])) * step * wp.int64(num_slices)
+    least_a = least_inside(pb, pc)
+    least_b = least_inside(pc, pa)
+    least_c = least_inside(pa, pb)
     inverse_area = wp.float64(1.0) / wp.float64(area)
     slope_a = wp.float64(wa) * inverse_area
     slope_b = wp.float64(wb) * inverse_area
     slope_c = wp.float64(wc) * inverse_area
-    across = wp.float64(step_a) * slope_a + wp.float64(step_b) * slope_b + wp.float64(step_c) * slope_c
-
-    y0 = wp.int64(y_begin + part) * step + step / wp.int64(2)
-    row_a = edge(pb, pc, x0, y0)
-    row_b = edge(pc, pa, x0, y0)
-    row_c = edge(pa, pb, x0, y0)
-    down_a = (wp.int64(pc[0]) - wp.int64(pb[0])) * step * wp.int64(num_slices)
-    down_b = (wp.int64(pa[0]) - wp.int64(pc[0])) * step * wp.int64(num_slices)
-    down_c = (wp.int64(pb[0]) - wp.int64(pa[0])) * step * wp.int64(num_slices)
-    for y in range(y_begin + part, y_end, num_slices):
-        span = wp.vec2i(0, x_end - x_begin)
-        span = narrow(span, row_a - bias_a, step_a, inverse_a)
-        span = narrow(span, row_b - bias_b, step_b, inverse_b)
-        span = narrow(span, row_c - bias_c, step_c, inverse_c)
-        start = (b * height + y) * width + x_begin
-        nearness = (
-            wp.float64(row_a) * slope_a
-            + wp.float64(row_b) * slope_b
-            + wp.float64(row_c) * slope_c
-            + wp.float64(span[0]) * across
+    first = (b * height + y_begin + part) * width + x_begin
+    columns = x_end - x_begin
+    rows = (y_end - y_begin - part + num_slices - 1) / num_slices
+    # Where they are few, all pixels are tested; edge functions of a triangle that is not large are exact in floating
+    # point, too. Of many, whole numbers say which are inside.
+    few = columns <= FEW and extent < EXACT_EXTENT
+    inverse_a = wp.float64(0.0)
+    inverse_b = wp.float64(0.0)
+    inverse_c = wp.float64(0.0)
+    blocks = int(1)
+    if not few:
+        inverse_a = wp.float64(1.0) / wp.float64(across_a)
+        inverse_b = wp.float64(1.0) / wp.float64(across_b)
+        inverse_c = wp.float64(1.0) / wp.float64(across_c)
+        blocks = rows
+        rows = int(1)
+    for _block in range(blocks):
+        span = wp.vec2i(0, columns)
+        if not few:
+            span = narrow(span, edge_a - least_a, across_a, inverse_a)
+            span = narrow(span, edge_b - least_b, across_b, inverse_b)
+            span = narrow(span, edge_c - least_c, across_c, inverse_c)
+        skipped = wp.int64(span[0])
+        lower_keys(
+            keys,
+            first + span[0],
+            num_slices * width,
+            rows,
+            span[1] - span[0],
+            not few,
+            wp.float64(edge_a + skipped * across_a),
+            wp.float64(edge_b + skipped * across_b),
+            wp.float64(edge_c + skipped * across_c),
+            wp.float64(across_a),
+            wp.float64(across_b),
+            wp.float64(across_c),
+            wp.float64(down_a),
+            wp.float64(down_b),
+            wp.float64(down_c),
+            wp.float64(least_a),
+            wp.float64(least_b),
+            wp.float64(least_c),
+            slope_a,
+            slope_b,
+            slope_c,
+            f,
+            orthographic,
         )
-        row_a += down_a
-        row_b += down_b
-        row_c += down_c
-        lower_keys(keys, start + span[0], span[1] - span[0], nearness, across, f, orthographic)
+        edge_a += down_a
+        edge_b += down_b
+        edge_c += down_c
+        first += num_slices * width
 
 
 @wp.kernel

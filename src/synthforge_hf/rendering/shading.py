@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from synthforge_hf.rendering.camera import PinholeCamera
-from synthforge_hf.rendering.rasterize import depth_map, draw, load_warp, torch_stream
+from synthforge_hf.rendering.rasterize import as_warp, depth_map, draw, load_warp, torch_stream
 
 SHADOW_SIZES = (256, 384)
 """Pixels across the shadow map: least and most. It has as many as the image where that lies between."""
@@ -40,6 +40,7 @@ class Material(IntEnum):
 TWO_SIDED = (Material.LASH, Material.HAIR, Material.CLOTH, Material.COLOURED, Material.LENS)
 """Materials of thin shells, which are seen from both sides; of the others only the outside is drawn."""
 _TWO_SIDED_TABLE = np.isin(np.arange(256), TWO_SIDED)
+_ONE_SIDED_TABLE = ~_TWO_SIDED_TABLE
 _OPAQUE_SHELL_TABLE = _TWO_SIDED_TABLE & (np.arange(256) != Material.LENS)
 
 
@@ -157,8 +158,8 @@ def _shade(
     intrinsics = camera.intrinsics.copy()
     intrinsics[:2] *= 2
     lens = np.flatnonzero(mesh.materials == Material.LENS)
-    one_sided = np.flatnonzero(~_TWO_SIDED_TABLE[mesh.materials])
-    order = np.concatenate([one_sided, np.flatnonzero(_OPAQUE_SHELL_TABLE[mesh.materials])])
+    one_sided = np.flatnonzero(_ONE_SIDED_TABLE.take(mesh.materials))
+    order = np.concatenate([one_sided, np.flatnonzero(_OPAQUE_SHELL_TABLE.take(mesh.materials))])
     num_one_sided = len(one_sided)
 
     def array(values: np.ndarray, dtype: Any) -> Any:
@@ -174,7 +175,7 @@ def _shade(
         """Return the z-buffer at twice the size, flat, and what the kernel is to know of the surface in it."""
         drawn = draw(vertices, faces, _tensor(intrinsics, device)[None], 2 * height, 2 * width, num_one_sided)
         surface = kernels.Surface()
-        surface.screen = warp.from_torch(drawn.screen, dtype=warp.vec2i)
+        surface.screen = as_warp(drawn.screen, warp.vec2i)
         surface.weight = warp.from_torch(drawn.weight)
         surface.faces = warp.from_torch(faces, dtype=warp.int32)
         surface.material = array(mesh.materials[triangles], warp.uint8)
@@ -209,7 +210,8 @@ def _shade(
     light.exposure = lighting.exposure
     light.camera = warp.vec3f(*camera.position.tolist())
     # Every second triangle of hair is enough for its soft shadow, on top of the opaque layer's.
-    casting = (mesh.materials.take(order) != Material.HAIR) | (np.arange(len(order)) % 2 == 0)
+    casting = mesh.materials.take(order) != Material.HAIR
+    casting[::2] = True
     opaque = torch.from_numpy(faces.numpy().take(np.flatnonzero(casting), axis=0)).to(device)
     size = int(np.clip(width, *SHADOW_SIZES))
     rows, offset, shadow = shadow_map(mesh.vertices, opaque, num_one_sided, lighting.direction, size, device)

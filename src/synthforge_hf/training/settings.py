@@ -22,6 +22,7 @@ class TrainingSettings:
     initial: an earlier model (an embedded checkpoint, folder or Hub repository) whose weights training begins with. Its
     encoder must be the same but for ``image_size`` and the grids that follow from it; heads of another form (classes,
     landmarks, widths) begin anew.
+    train_only: tasks whose heads alone are trained; all else stays as ``initial`` has it.
     epochs, max_minutes: the run ends with whichever comes first; the learning rate's cosine reaches its end then. Time
     spent before an
         interruption counts, time spent on preparing data does not.
@@ -46,6 +47,7 @@ class TrainingSettings:
     model: dict[str, Any] = field(default_factory=dict)
     encoder: str | None = None
     initial: str | None = None
+    train_only: tuple[Literal["landmarks", "segmentation", "depth"], ...] = ()
     crop_scale: float = 1.35
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     seed: int = 0
@@ -85,6 +87,8 @@ class TrainingSettings:
             raise UsageError("encoder and model.backbone_config both name the backbone: keep one of them")
         if self.encoder is not None and self.initial is not None:
             raise UsageError("encoder and initial both give first weights: keep one of them")
+        if self.train_only and self.initial is None:
+            raise UsageError("train_only keeps the weights of an earlier model: name it as initial")
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise UsageError(f"max_minutes must be positive, got {self.max_minutes}")
         if not 0 <= self.warmup < 1 or not 0 <= self.ema_decay < 1:

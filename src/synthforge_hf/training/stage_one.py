@@ -73,6 +73,8 @@ def train_backbone(
         load_encoder(model, settings.encoder)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]
     _freeze_heads_without_labels(model, source.labels)
+    if settings.train_only:
+        model.train_only(settings.train_only)
     if config.backbone_config is not None:
         freeze_idle_parameters(model)
     processor = SynthForgeImageProcessor.for_model(config, crop_scale=crop_scale)

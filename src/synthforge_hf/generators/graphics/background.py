@@ -19,6 +19,8 @@ KINDS = ("plain", "gradient", "clutter", "blobs", "stripes", "wall")
 SHARES = (0.12, 0.2, 0.28, 0.1, 0.1, 0.2)
 SMALL, MIDDLE, LARGE = 96, 128, 256
 """Pixels across while a blurred scene, a place, and a sharp scene are drawn."""
+SMOOTH = 3.0
+"""Pixels of blur from which on half as many pixels each way show the same."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ def sample_background(
         kind += "+people"
         _draw_people(image, random)
         blur = max(blur, 0.02)
+    if blur * image.width > SMOOTH:
+        image = image.reduce(2)
     if kind != "plain" and blur * image.width > 0.3:
         image = image.filter(ImageFilter.GaussianBlur(blur * image.width))
     codes = np.asarray(image.resize((resolution, resolution), Image.Resampling.BILINEAR))

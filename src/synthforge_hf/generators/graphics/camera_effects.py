@@ -143,13 +143,13 @@ def _develop(photo: Image.Image, effects: CameraEffects) -> Image.Image:
     tint = np.array(effects.tint) * (1 - effects.sepia + effects.sepia * SEPIA)
     if (tint == 1).all() and (effects.gamma, effects.contrast, effects.lift, effects.white) == (1.0, 0.0, 0.0, 1.0):
         return photo
-    tables = []
+    tables: list[int] = []
     for factor in tint:
         x = np.clip(np.arange(256) / 255 * factor / effects.white, 0, 1) ** effects.gamma
         # Between a straight line and a smooth step, which steepens the middle; negative contrast flattens it.
         curve = x + effects.contrast * ((x * x * (3 - 2 * x) - x) if effects.contrast > 0 else x - 0.5)
-        tables.append(np.clip(np.rint(255 * (effects.lift + (1 - effects.lift) * curve)), 0, 255).astype(int))
-    return photo.point([int(value) for value in np.concatenate(tables)])
+        tables += np.clip(np.rint(255 * (effects.lift + (1 - effects.lift) * curve)), 0, 255).astype(int).tolist()
+    return photo.point(tables)
 
 
 def _shake(image: np.ndarray, length: float, angle: float) -> np.ndarray:
@@ -193,7 +193,7 @@ def _add_noise(photo: Image.Image, effects: CameraEffects, random: np.random.Gen
     grey = np.arange(256) / 255
     # In sRGB values photon noise is about the same everywhere but next to black, where the curve is steep.
     table = np.rint(strength / NOISE_UNIT * 128 * np.sqrt(0.25 + 1.5 * grey * (1.25 - grey)))
-    factor = photo.point([int(value) for value in np.minimum(table, 255)] * 3)
+    factor = photo.point(np.minimum(table, 255).astype(int).tolist() * 3)
     noisy = np.multiply(np.asarray(factor), field, dtype=np.int16)
     noisy >>= 7
     noisy += np.asarray(photo)

@@ -177,9 +177,10 @@ class HeadFit:
         )[0].numpy()
         radii = np.where(depth > 0, 1.0 - depth, 0.0)
         # The crown, where the map's columns meet, is seen by few of them.
-        for row in np.flatnonzero((radii == 0).any(1) & (radii > 0).any(1)):
-            radii[row][radii[row] == 0] = radii[row][radii[row] > 0].mean()
-        seen_rows = np.flatnonzero((radii > 0).any(1))
+        seen_by = (radii > 0).sum(1)
+        mean = radii.sum(1) / np.maximum(seen_by, 1)
+        radii = np.where(radii > 0, radii, mean[:, None])
+        seen_rows = np.flatnonzero(seen_by)
         return radii[np.clip(np.arange(AROUND_ROWS), seen_rows[0], seen_rows[-1])]
 
     def look_up(self, radii: np.ndarray, azimuth: np.ndarray, polar: np.ndarray) -> np.ndarray:

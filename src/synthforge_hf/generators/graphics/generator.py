@@ -63,6 +63,10 @@ CLASS_OF_PART = {
 }
 
 
+FULL_DETAIL = 512
+"""Pixels across the picture from which on all clumps of hair are drawn."""
+
+
 @dataclass(frozen=True)
 class _Shared:
     """What all samples of a process share."""
@@ -185,7 +189,14 @@ class GraphicsGenerator:
             gender, age, settings.appearance.bald_share, settings.appearance.long_hair_share, person("hair")
         )
         hair = grow_hair(
-            head, vertices, normals, hair_style, paint["hair"], person("hair shape"), seen_from=camera.position
+            head,
+            vertices,
+            normals,
+            hair_style,
+            paint["hair"],
+            person("hair shape"),
+            seen_from=camera.position,
+            detail=min(1.0, (resolution / FULL_DETAIL) ** 0.75),
         )
         beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
         beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))

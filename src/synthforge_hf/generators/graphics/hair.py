@@ -26,7 +26,9 @@ HAIRLINE = np.array(
     [(0, 74.5), (22, 75), (40, 79), (54, 87), (66, 98), (79, 108), (86, 100), (93, 93)]
     + [(110, 95), (125, 112), (150, 120), (180, 125)]
 )
-WISP_WIDTH = 0.0007
+WISPS, WISP_WIDTH = 70, 0.0007
+NO_WISPS = 0.65
+"""Detail up to which single hairs, half a pixel wide or less, are left out."""
 GREY = np.array([0.42, 0.41, 0.40])
 """Reflectance of hair without pigment."""
 
@@ -49,11 +51,12 @@ def grow_hair(
     colour: np.ndarray,
     random: np.random.Generator,
     seen_from: np.ndarray | None = None,
+    detail: float = 1.0,
 ) -> Hair | None:
     """Grow the hair of a head with these (V, 3) vertices and normals (head frame, metres); None for a bald one.
 
     colour: (3,) linear reflectance of the hair, which mixed tones are relative to. seen_from: (3,) position of the
-    camera; clumps behind the head are left out, and nothing else depends on it.
+    camera; clumps behind the head are left out, and nothing else depends on it. detail: see ``ribbons``.
     """
     if style.name == "bald":
         return None
@@ -74,8 +77,9 @@ def grow_hair(
         meshes += layer
         groups.append(knot)
     coloured = [_coloured(group, style.tones, colour, random) for group in groups]
-    strands = merge([ribbons(group, random, seen_from) for group in coloured])
-    wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
+    strands = merge([ribbons(group, random, seen_from, detail) for group in coloured])
+    single = _wisps(groups, style, random, WISPS if detail > NO_WISPS else 0)
+    wisps = ribbons(_coloured(single, style.tones, colour, random), random)
     # Where clumps part, the layer shows: as grey or as light as they are on the whole.
     opaque = merge(meshes)
     tint = np.append(coloured[0].tint.mean((0, 1)), 1).astype(np.float32)
@@ -325,23 +329,23 @@ def _falling(ground: HairGround, coverage: Coverage, style: HairStyle, random: n
     return replace(strands, width=1.3 * strands.width)
 
 
-def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator) -> Strands:
+def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator, number: int) -> Strands:
     """Single hairs that leave the clumps, mostly seen against the background."""
     body = groups[0]
-    chosen = random.integers(0, len(body.points), 70)
+    chosen = random.integers(0, len(body.points), number)
     steps = body.points.shape[1]
     along = np.linspace(0, 1, steps)
     reach = min(0.15 * style.strand, 0.007)
-    away = np.abs(random.normal(0, reach, 70))[:, None] * along**1.5
+    away = np.abs(random.normal(0, reach, number))[:, None] * along**1.5
     points = body.points[chosen] + body.outward[chosen] * away[..., None]
     points = points + np.cumsum(random.normal(0, 0.08 * reach, points.shape), axis=1)
     return Strands(
         points,
         body.outward[chosen],
-        np.full(70, WISP_WIDTH),
-        np.ones(70),
+        np.full(number, WISP_WIDTH),
+        np.ones(number),
         np.ones((1, 1, 3), np.float32),
-        random.uniform(0, np.pi, 70),
+        random.uniform(0, np.pi, number),
     )
 
 

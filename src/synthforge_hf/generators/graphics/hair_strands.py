@@ -17,6 +17,9 @@ FAR_AWAY = 0.5
 """The same for a whole clump, by the ground it lies on: its ribbon is turned a little from that."""
 CORNERS = np.array([0, 1, 2, 1, 3, 2], np.int32)
 """Of a ribbon's two triangles between one point and the next. Drawn one after the other they share cache lines."""
+WIDER = 0.7
+"""How clumps widen as they get fewer; at 1 they would cover the same area, but as they lie over each other they need
+not."""
 STRAND_WIDTH_U = 0.006
 """Share of the strand texture that lies across a ribbon."""
 
@@ -40,12 +43,18 @@ class Strands:
     blunt: float = 0.12
 
 
-def ribbons(strands: Strands, random: np.random.Generator, seen_from: np.ndarray | None = None) -> ShadedMesh:
+def ribbons(
+    strands: Strands, random: np.random.Generator, seen_from: np.ndarray | None = None, detail: float = 1.0
+) -> ShadedMesh:
     """Turn clumps into one mesh of ``Material.HAIR`` with 2 K vertices and 2 (K - 1) triangles each.
 
-    seen_from: (3,) position; clumps that lie wholly on the far side of the head are left out.
+    seen_from: (3,) position; clumps that lie wholly on the far side of the head are left out. detail: share of the
+    clumps that are drawn, the wider the fewer they are: for pictures that would not show them all.
     """
     place = random.random((len(strands.points), 2), np.float32)
+    if detail < 1:
+        fewer = _chosen(strands, np.arange(round(detail * len(place))))
+        strands, place = replace(fewer, width=fewer.width * detail**-WIDER), place[: len(fewer.points)]
     if seen_from is not None:
         kept = _near_side(strands, seen_from)
         strands, place = _chosen(strands, kept), place[kept]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -129,6 +130,7 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         self.finer = nn.PixelShuffle(config.segmentation_upsampling)
         self.depth_head = dense_head(channels, config.depth_upsampling**2, config.depth_widths)
         self.finer_depth = nn.PixelShuffle(config.depth_upsampling)
+        self._frozen: list[nn.Module] = []
         self.post_init()
 
     def encoder_parameters(self) -> list[nn.Parameter]:
@@ -136,6 +138,25 @@ class SynthForgeModel(SynthForgePreTrainedModel):
         if isinstance(self.encoder, BackboneEncoder):
             return list(self.encoder.backbone.parameters())
         return [*self.stem.parameters(), *self.encoder.parameters()]
+
+    def train_only(self, tasks: Sequence[str]) -> None:
+        """Keep all but the heads of these tasks as they are, the statistics of their norms included.
+
+        tasks: of "landmarks", "segmentation" and "depth".
+        """
+        heads = {"landmarks": self.landmark_head, "segmentation": self.segmentation_head, "depth": self.depth_head}
+        trained = [heads[task] for task in tasks]
+        self._frozen = [part for part in self.children() if not any(part is head for head in trained)]
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch all but what ``train_only`` keeps."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def forward(
         self,
