@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -321,6 +322,16 @@ def test_interpolated_positions_lie_on_the_pixels_rays(device: str, dtype: torch
     torch.testing.assert_close(shared[0], positions[0], atol=0, rtol=0)
     with_gradient = interpolate(found, values.clone().requires_grad_())
     torch.testing.assert_close(with_gradient, positions, atol=1e-6, rtol=0)
+
+
+def test_interpolate_takes_fragments_in_any_memory_layout() -> None:
+    random = np.random.default_rng(0)
+    vertices, faces = triangle_soup(random, 20)
+    seen = draw(vertices, faces, pinhole(40, 32, 24), 24, 32)
+    turned = replace(seen, barycentric=seen.barycentric.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1))
+    values = torch.as_tensor(random.normal(size=(len(faces), 3, 2)).astype(np.float32))
+    assert not turned.barycentric.is_contiguous()
+    assert torch.equal(interpolate(turned, values), interpolate(seen, values))
 
 
 def test_interpolate_passes_gradients_to_the_corners() -> None:

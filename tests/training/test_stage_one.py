@@ -232,6 +232,9 @@ def test_missing_labels_are_left_out(data_set: Path, tmp_path: Path) -> None:
         rows.remove_columns(["landmarks_2d", "depth"]).to_parquet(folder / "data" / f"{name}-00000-of-00001.parquet")
     metrics = train_backbone(str(folder), tmp_path / "run", settings(tmp_path, epochs=1, cache=False))
     assert set(metrics) == {"mean_f1"}
+    unlabelled = settings(tmp_path, epochs=1, cache=False, initial=str(tmp_path / "run"), train_only=("depth",))
+    with pytest.raises(UsageError, match="no labels for depth"):
+        train_backbone(str(folder), tmp_path / "other", unlabelled)
 
 
 def test_two_processes_train_together(data_set: Path, tmp_path: Path, repository: Path) -> None:

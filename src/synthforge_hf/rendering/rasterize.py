@@ -314,7 +314,7 @@ def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
         dim=(batch, height, pixel_slices),
         inputs=[
             warp.from_torch(fragments.triangle),
-            as_warp(fragments.barycentric, warp.vec3f),
+            as_warp(fragments.barycentric.contiguous(), warp.vec3f),
             warp.from_torch(corner_values),
             pixel_slices,
             warp.from_torch(result),

@@ -75,6 +75,10 @@ def train_backbone(
     _freeze_heads_without_labels(model, source.labels)
     if settings.train_only:
         model.train_only(settings.train_only)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UsageError(
+                f"{dataset!r} has no labels for {' or '.join(settings.train_only)}, which train_only names"
+            )
     if config.backbone_config is not None:
         freeze_idle_parameters(model)
     processor = SynthForgeImageProcessor.for_model(config, crop_scale=crop_scale)

@@ -20,7 +20,7 @@ annotators of real photos follow its upper edge, and set the innermost points ab
 trained on the pictures placed brows 3.5 percent of the eye distance too low on photos; with 1.2, the inner ends 2
 percent.
 """
-MARGIN = 28
+MARGIN = 40
 """Texels around the middle of a brow that its hairs may reach."""
 LABEL_MARGIN = 1.5
 """Texels by which annotators' outlines lie outside the hairs."""
