@@ -35,9 +35,10 @@ CONFIGS = Path(__file__).parents[1] / "examples" / "configs"
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fine-tuned": ("finetune-mini.yaml", {}),
     "with features": ("finetune-mini.yaml", {"use_features": True}),
-    "with the encoder": ("finetune-mini-encoder.yaml", {}),
+    "with the encoder": ("finetune-mini-{part}.yaml", {}),
 }
-"""How label fine-tuning is measured: configuration, and what is changed in it."""
+"""How label fine-tuning is measured: configuration, by ``PARTS`` where it differs, and what is changed in it."""
+PARTS = {"landmarks": "landmarks", "segmentation": "encoder"}
 TUNED = ("lfpw/trainset", "helen/trainset")
 LANDMARK_COLUMNS = ("faces", "NME", "inner 51", "jaw", "over 10 %", "AUC 10 %")
 PARSING_FIGURES = {
@@ -194,7 +195,7 @@ def finetuned(arguments: argparse.Namespace, folder: Path, task: str, fold: str,
     if not (output / "metrics.json").is_file():
         config, changes = WAYS[way]
         chosen = {"tasks": [task], "fold": fold, "max_minutes": arguments.max_minutes} | changes
-        settings = read_finetuning_settings(CONFIGS / config, **chosen)
+        settings = read_finetuning_settings(CONFIGS / config.format(part=PARTS[task]), **chosen)
         finetune_labels(arguments.model, str(folder), output, settings, resume=output.exists())
     return FaceAnalyser.load(str(output))
 

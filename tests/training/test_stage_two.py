@@ -232,12 +232,15 @@ def test_a_run_may_train_the_encoder_and_begin_with_small_crops(backbone: Path, 
 
 
 @pytest.mark.parametrize(
-    "name", ["finetune-mini", "finetune-mini-encoder", "finetune-paper", "finetune-paper-features"]
+    "name",
+    ["finetune-mini", "finetune-mini-encoder", "finetune-mini-landmarks", "finetune-paper", "finetune-paper-features"],
 )
 def test_the_shipped_settings_are_valid(repository: Path, name: str) -> None:
     chosen = read_finetuning_settings(repository / "examples" / "configs" / f"{name}.yaml", tasks=["landmarks"])
-    assert chosen.use_features == (name in ("finetune-mini-encoder", "finetune-paper-features"))
-    assert chosen.train_encoder == (name == "finetune-mini-encoder")
+    with_encoder = name in ("finetune-mini-encoder", "finetune-mini-landmarks")
+    assert chosen.use_features == (with_encoder or name == "finetune-paper-features")
+    assert chosen.train_encoder == with_encoder
+    assert chosen.crop_scale == (1.2 if name == "finetune-mini-landmarks" else None)
     assert chosen.final_learning_rate == 1e-6
 
 

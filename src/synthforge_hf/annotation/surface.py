@@ -10,6 +10,7 @@ import torch
 
 from synthforge_hf.generators.base import LabelledMesh
 from synthforge_hf.rendering.camera import PinholeCamera
+from synthforge_hf.rendering.launching import launch_on_cpu
 from synthforge_hf.rendering.rasterize import load_warp, rasterize
 
 
@@ -78,16 +79,6 @@ def load_label_kernels() -> ModuleType:
 
 
 def launch_over_rows(kernel: Any, surface: VisibleSurface, inputs: list[Any]) -> None:
-    """Run one of the label kernels on a surface. Arrays among the inputs are shared with Warp, not copied.
-
-    inputs: what the kernel takes after triangle and barycentric; arrays C-contiguous and of the very dtype it declares,
-    vector types as a last axis.
-    """
-    warp, _ = load_warp()
-    arguments = [
-        warp.array(value, dtype=argument.type.dtype, device="cpu", copy=False)
-        if isinstance(value, np.ndarray)
-        else value
-        for argument, value in zip(kernel.adj.args, [surface.triangle, surface.barycentric, *inputs], strict=True)
-    ]
-    warp.launch(kernel, dim=surface.triangle.shape[0], inputs=arguments, device="cpu")
+    """Run one of the label kernels on a surface. inputs: what it takes after triangle and barycentric, as in
+    ``launch_on_cpu``."""
+    launch_on_cpu(kernel, [surface.triangle, surface.barycentric, *inputs], threads=len(surface.triangle))

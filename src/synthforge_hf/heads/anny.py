@@ -28,6 +28,8 @@ GENDER_ANCHORS = {"female": 0.0, "male": 1.0}
 MUSCLE_ANCHORS = {"minmuscle": 0.0, "averagemuscle": 0.5, "maxmuscle": 1.0}
 WEIGHT_ANCHORS = {"minweight": 0.0, "averageweight": 0.5, "maxweight": 1.0}
 ANCESTRIES = ("african", "asian", "caucasian")
+FACTORS = (*GENDER_ANCHORS, *AGE_ANCHORS, *MUSCLE_ANCHORS, *WEIGHT_ANCHORS, *ANCESTRIES, "universal")
+"""The words that macro targets are named by; "universal" is always 1."""
 
 
 class AnnyHead:
@@ -65,24 +67,30 @@ class AnnyHead:
         self.hair_barycentric: np.ndarray = tensors["hair_barycentric"].astype(np.float32)
         self._weights = tensors["weights"].astype(np.float32)
         self._rows = tensors["template"]  # vertices, then one row per joint
-        self._macro = [(row, name[6:].split("-")) for row, name in enumerate(target_names) if name.startswith("macro/")]
+        macro = [(row, name[6:].split("-")) for row, name in enumerate(target_names) if name.startswith("macro/")]
         actions = [(row, name[7:]) for row, name in enumerate(target_names) if name.startswith("action/")]
         self._action_rows = np.array([row for row, _ in actions])
         self.expression_names: tuple[str, ...] = tuple(name for _, name in actions)
         self._num_targets = len(target_names)
-        self._macro_rows = np.array([row for row, _ in self._macro])
+        self._macro_rows = np.array([row for row, _ in macro])
+        # Which factors a macro target's weight is the product of, filled up with the last one, which is always 1.
+        longest = max(len(words) for _, words in macro)
+        filled = [words + [FACTORS[-1]] * (longest - len(words)) for _, words in macro]
+        self._macro_factors = np.array([[FACTORS.index(word) for word in words] for words in filled])
         self._macro_targets = _dense_targets(tensors, len(self._rows))[self._macro_rows]
         bounds = [slice(start, stop) for start, stop in pairwise(tensors["target_starts"].tolist())]
         coordinates = 3 * tensors["target_indices"][:, None].astype(np.intp) + np.arange(3)
         deltas = tensors["target_deltas"].astype(np.float32)
         self._target_coordinates = [coordinates[bound].ravel() for bound in bounds]
         self._target_deltas = [deltas[bound].ravel() for bound in bounds]
+        self._target_sizes = np.array([len(moves) for moves in self._target_deltas])
         local: dict[str, dict[str, int]] = {}
         for row, name in enumerate(target_names):
             if name.startswith("local/"):
                 base, side = name[6:].rsplit("/", 1)
                 local.setdefault(base, {})[side] = row
-        self._local = local
+        self._high_rows = np.array([sides["high"] for sides in local.values()])
+        self._low_rows = np.array([sides.get("low", -1) for sides in local.values()])
         self.two_sided: dict[str, bool] = {base: "low" in sides for base, sides in local.items()}
         """For each local change whether it goes both ways (range -1 to 1) or one way (0 to 1)."""
         self.identity_names: tuple[str, ...] = PHENOTYPES + tuple(local)
@@ -102,7 +110,9 @@ class AnnyHead:
         """Return (V, 3) float32 vertices in the head frame, metres. Raises ValueError for wrong shapes."""
         check_shapes(self, coefficients)
         weights = self._identity_weights(coefficients.identity)
-        macro = (weights[self._macro_rows] @ self._macro_targets).reshape(self._rows.shape)
+        macro_weights = weights[self._macro_rows]
+        present = np.flatnonzero(macro_weights)  # about a quarter; the others need not be read
+        macro = (macro_weights[present] @ self._macro_targets.take(present, axis=0)).reshape(self._rows.shape)
         weights[self._macro_rows] = 0.0
         rows = self._rows + macro + self._displacement(weights)
         count = len(self._weights)
@@ -111,12 +121,16 @@ class AnnyHead:
         origin = 0.5 * (left + right)
         vertices = rows[:count] - origin
         if coefficients.expression.any():
-            weights = np.zeros(self._num_targets, dtype=np.float32)
-            weights[self._action_rows] = coefficients.expression
-            vertices = vertices + self._displacement(weights)[:count]
+            vertices = vertices + self.expression_displacement(coefficients.expression)
         if coefficients.pose.any():
             vertices = self._skin(vertices, joints - origin, coefficients.pose)
         return np.ascontiguousarray(vertices, dtype=np.float32)
+
+    def expression_displacement(self, expression: np.ndarray) -> np.ndarray:
+        """Return (V, 3) float32 metres by which (E,) actions move the vertices of any identity in the rest pose."""
+        weights = np.zeros(self._num_targets, dtype=np.float32)
+        weights[self._action_rows] = expression
+        return self._displacement(weights)[: len(self._weights)]
 
     def _displacement(self, weights: np.ndarray) -> np.ndarray:
         """Return (rows, 3) float32, the sum of the targets that have a weight; each moves only a small region."""
@@ -124,37 +138,30 @@ class AnnyHead:
         if not len(active):
             return np.zeros(self._rows.shape, dtype=np.float32)
         moved = np.concatenate([self._target_coordinates[row] for row in active])
-        by = np.concatenate([weights[row] * self._target_deltas[row] for row in active])
+        by = np.concatenate([self._target_deltas[row] for row in active])
+        by *= np.repeat(weights[active], self._target_sizes[active])
         return np.bincount(moved, by, self._rows.size).astype(np.float32).reshape(self._rows.shape)
 
     def _identity_weights(self, identity: np.ndarray) -> np.ndarray:
         """Blend weight of every target for one identity vector."""
         weights = np.zeros(self._num_targets, dtype=np.float32)
         gender, age, african, asian, caucasian, muscle, weight = (float(value) for value in identity[: len(PHENOTYPES)])
-        factors = {
-            **_linear_weights(gender, GENDER_ANCHORS),
-            **_linear_weights(age, AGE_ANCHORS),
-            **_linear_weights(muscle, MUSCLE_ANCHORS),
-            **_linear_weights(weight, WEIGHT_ANCHORS),
-            **dict(
-                zip(
-                    ANCESTRIES,
-                    np.array([african, asian, caucasian]) / max(african + asian + caucasian, 1e-6),
-                    strict=True,
-                )
-            ),
-            "universal": 1.0,
-        }
-        for row, words in self._macro:
-            product = 1.0
-            for word in words:
-                product *= factors[word]
-            weights[row] = product
-        for value, sides in zip(identity[len(PHENOTYPES) :], self._local.values(), strict=True):
-            if value < 0 and "low" in sides:
-                weights[sides["low"]] = -value
-            elif value > 0:
-                weights[sides["high"]] = value
+        ancestry = np.array([african, asian, caucasian]) / max(african + asian + caucasian, 1e-6)
+        factors = np.array(
+            [
+                *_linear_weights(gender, GENDER_ANCHORS),
+                *_linear_weights(age, AGE_ANCHORS),
+                *_linear_weights(muscle, MUSCLE_ANCHORS),
+                *_linear_weights(weight, WEIGHT_ANCHORS),
+                *ancestry,
+                1.0,
+            ]
+        )
+        weights[self._macro_rows] = factors[self._macro_factors].prod(axis=1)
+        local = identity[len(PHENOTYPES) :]
+        rising, falling = local > 0, (local < 0) & (self._low_rows >= 0)
+        weights[self._high_rows[rising]] = local[rising]
+        weights[self._low_rows[falling]] = -local[falling]
         return weights
 
     def _skin(self, vertices: np.ndarray, joints: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -181,15 +188,15 @@ def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def _linear_weights(value: float, anchors: dict[str, float]) -> dict[str, float]:
-    """Piecewise linear interpolation weights of ``value`` between named anchors (clamped at the ends)."""
-    names, positions = list(anchors), list(anchors.values())
+def _linear_weights(value: float, anchors: dict[str, float]) -> list[float]:
+    """Piecewise linear interpolation weights of ``value`` between anchors (clamped at the ends), in their order."""
+    positions = list(anchors.values())
     value = min(max(value, positions[0]), positions[-1])
-    weights = dict.fromkeys(names, 0.0)
-    for low in range(len(names) - 1):
+    weights = [0.0] * len(positions)
+    for low in range(len(positions) - 1):
         if positions[low] <= value <= positions[low + 1]:
             fraction = (value - positions[low]) / (positions[low + 1] - positions[low])
-            weights[names[low]], weights[names[low + 1]] = 1 - fraction, fraction
+            weights[low], weights[low + 1] = 1 - fraction, fraction
             break
     return weights
 

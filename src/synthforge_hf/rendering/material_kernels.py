@@ -30,6 +30,9 @@ NOISE_STEP = wp.constant(1.0 / 28.0)
 
 vec4ub = wp.types.vector(length=4, dtype=wp.uint8)
 vec4b = wp.types.vector(length=4, dtype=wp.int8)
+PackedVertex = wp.types.vector(length=16, dtype=wp.float32)
+"""Position (3), normal (3), texture coordinates (2), direction (3), occlusion (1), colour (4): what a point needs of a
+corner lies in one cache line, and is interpolated at once."""
 
 
 @wp.struct
@@ -40,12 +43,7 @@ class Surface:
     weight: wp.array2d(dtype=wp.float32)
     faces: wp.array2d(dtype=wp.int32)
     material: wp.array(dtype=wp.uint8)
-    position: wp.array(dtype=wp.vec3f)
-    normal: wp.array(dtype=wp.vec3f)
-    uv: wp.array(dtype=wp.vec2f)
-    direction: wp.array(dtype=wp.vec3f)
-    occlusion: wp.array(dtype=wp.float32)
-    colour: wp.array(dtype=wp.vec4f)
+    vertex: wp.array(dtype=PackedVertex)
 
 
 @wp.struct
@@ -131,6 +129,26 @@ def noise_at(noise: wp.array2d(dtype=vec4b), u: float, v: float) -> wp.vec4f:
     bottom = wp.where(row + 1 == height, 0, row + 1)
     above = noise_texel(noise, top, left) * (1.0 - fx) + noise_texel(noise, top, right) * fx
     below = noise_texel(noise, bottom, left) * (1.0 - fx) + noise_texel(noise, bottom, right) * fx
+    return (above * (1.0 - fy) + below * fy) * NOISE_STEP
+
+
+@wp.func
+def strand_noise_at(noise: wp.array2d(dtype=vec4b), u: float, v: float) -> float:
+    """The last channel alone of ``noise_at``: streaks along hair."""
+    height = noise.shape[0]
+    width = noise.shape[1]
+    x = (u - wp.floor(u)) * float(width) - 0.5
+    y = (v - wp.floor(v)) * float(height) - 0.5
+    column = int(wp.floor(x))
+    row = int(wp.floor(y))
+    fx = x - float(column)
+    fy = y - float(row)
+    left = wp.where(column < 0, width - 1, column)
+    right = wp.where(column + 1 == width, 0, column + 1)
+    top = wp.where(row < 0, height - 1, row)
+    bottom = wp.where(row + 1 == height, 0, row + 1)
+    above = float(noise[top, left][3]) * (1.0 - fx) + float(noise[top, right][3]) * fx
+    below = float(noise[bottom, left][3]) * (1.0 - fx) + float(noise[bottom, right][3]) * fx
     return (above * (1.0 - fy) + below * fy) * NOISE_STEP
 
 
@@ -330,13 +348,13 @@ def shade_point(
         albedo = mix(paint[0].brow * 0.35, paint[0].skin, 0.25)
         wrap = wp.vec3f(0.3, 0.3, 0.3)
     elif material == HAIR:
-        strand = noise_at(paint[0].noise, u * 9.0 + paint[0].noise_offset[0], v * 0.35)
+        strand = strand_noise_at(paint[0].noise, u * 9.0 + paint[0].noise_offset[0], v * 0.35)
         thin = nearest_noise(paint[0].noise, u * 31.0 + paint[0].noise_offset[1], v * 0.8)
-        lightness = 1.0 + paint[0].hair_variation * (0.9 * strand[3] + 0.6 * thin[3])
+        lightness = 1.0 + paint[0].hair_variation * (0.9 * strand + 0.6 * thin[3])
         albedo = paint[0].hair * wp.clamp(lightness, 0.15, 2.5)
         if colour_in[0] > 0.0:
             albedo = wp.cw_mul(albedo, wp.vec3f(colour_in[0], colour_in[1], colour_in[2]))
-        occlusion = occlusion * (0.75 + 0.25 * wp.clamp(strand[3] + 0.5, 0.0, 1.0))
+        occlusion = occlusion * (0.75 + 0.25 * wp.clamp(strand + 0.5, 0.0, 1.0))
         wrap = wp.vec3f(0.5, 0.5, 0.5)
     elif material == CLOTH:
         albedo = paint[0].cloth

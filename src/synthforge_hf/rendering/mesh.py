@@ -1,6 +1,12 @@
 """Small operations on triangle meshes."""
 
+from functools import cache
+from types import ModuleType
+
 import numpy as np
+
+from synthforge_hf.rendering.launching import launch_on_cpu
+from synthforge_hf.rendering.rasterize import load_warp
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -8,17 +14,19 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
     A vertex without area around it gets (0, 0, 1).
     """
-    corners = np.ascontiguousarray(faces.T)
-    first, second, third = (vertices.take(corner, axis=0) for corner in corners)
-    face_normals = cross(second - first, third - first)
-    normals = np.empty((len(vertices), 3))
-    for axis in range(3):
-        normals[:, axis] = np.bincount(corners.ravel(), np.tile(face_normals[:, axis], 3), len(vertices))
-    length = np.sqrt(np.einsum("va,va->v", normals, normals))
-    flat = length <= 1e-20
-    normals /= np.maximum(length, 1e-20)[:, None]
-    normals[flat] = (0.0, 0.0, 1.0)
-    return normals.astype(np.float32)
+    normals = np.zeros((len(vertices), 3), dtype=np.float32)
+    inputs = [np.ascontiguousarray(vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32), normals]
+    launch_on_cpu(_load_kernels().add_face_normals, inputs)
+    return normals
+
+
+@cache
+def _load_kernels() -> ModuleType:
+    """Start Warp and return our kernels."""
+    load_warp()
+    from synthforge_hf.rendering import mesh_kernels
+
+    return mesh_kernels
 
 
 def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -30,3 +38,11 @@ def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     result[..., 1] = c * x - a * z
     result[..., 2] = a * y - b * x
     return result
+
+
+def used_vertices(faces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of ``number`` vertices (F, 3) faces use, ascending, and the faces as (F, 3) int32 into these."""
+    seen = np.zeros(number, dtype=bool)
+    seen[faces.ravel()] = True
+    place = np.cumsum(seen, dtype=np.int32) - 1
+    return np.flatnonzero(seen), place[faces]

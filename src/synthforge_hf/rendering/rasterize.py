@@ -20,6 +20,9 @@ NEAR = 1e-3
 TRIANGLE_SLICES_CUDA = 16
 """Threads that share the rows of a triangle on a GPU, so that a large triangle does not keep a single thread busy."""
 
+SPARE_KEYS = 8
+"""Keys of a z-buffer's row beyond its last pixel: on a CPU the kernel touches keys in eights."""
+
 
 @dataclass(frozen=True)
 class Fragments:
@@ -231,7 +234,8 @@ def _rasterize_warp(
 class DrawnTriangles:
     """A z-buffer before it is resolved to ``Fragments``; what the numbers mean is the kernels' business.
 
-    keys: (B, H, W) int64, low half the nearest triangle's index, the largest int64 where there is none.
+    keys: (B, H, W) int64, low half the nearest triangle's index, the largest int64 where there is none. A view: rows
+    are ``SPARE_KEYS`` longer.
     screen: (B, V, 2) int32 projected vertices on the sub-pixel grid. weight: (B, V) float32.
     """
 
@@ -256,10 +260,10 @@ def draw(
     warp, kernels = load_warp()
     device = vertices.device
     batch, num_vertices = vertices.shape[:2]
-    # The kernel touches keys in fours, and so a little beyond the last.
-    keys = torch.full((batch * height * width + 3,), torch.iinfo(torch.int64).max, dtype=torch.int64, device=device)
+    pitch = width + SPARE_KEYS
+    keys = torch.full((batch, height, pitch), torch.iinfo(torch.int64).max, dtype=torch.int64, device=device)
     drawn = DrawnTriangles(
-        keys=keys[:-3].view(batch, height, width),
+        keys=keys[:, :, :width],
         screen=torch.empty((batch, num_vertices, 2), dtype=torch.int32, device=device),
         weight=torch.empty((batch, num_vertices), dtype=torch.float32, device=device),
     )
@@ -267,16 +271,19 @@ def draw(
         return drawn
     screen = as_warp(drawn.screen, warp.vec2i)
     weight = warp.from_torch(drawn.weight)
-    threads, slices = (len(faces), TRIANGLE_SLICES_CUDA) if device.type == "cuda" else (1, 1)
+    on_gpu = device.type == "cuda"
+    projectors = num_vertices if on_gpu else 1
+    threads, slices = (len(faces), TRIANGLE_SLICES_CUDA) if on_gpu else (1, 1)
     launch = launch_options(device)
     warp.launch(
         kernels.project_vertices,
-        dim=(batch, num_vertices),
+        dim=(batch, projectors),
         inputs=[
             as_warp(vertices, warp.vec3f),
             warp.from_torch(intrinsics),
             NEAR,
             orthographic,
+            projectors,
             screen,
             weight,
         ],
@@ -293,9 +300,11 @@ def draw(
             num_one_sided,
             threads,
             slices,
+            not on_gpu,
             height,
             width,
-            warp.from_torch(keys),
+            pitch,
+            warp.from_torch(keys.view(-1)),
         ],
         **launch,
     )

@@ -16,13 +16,17 @@ MAX_PIXEL = wp.constant(wp.float64(1048575.0))
 EMPTY = wp.constant(wp.int64(9223372036854775807))
 FEW = wp.constant(16)
 """Pixels of a row that are tested one by one; of more, those inside are computed."""
+SMALL_EXTENT = wp.constant(1 << 15)
+"""Sub-pixels across a triangle up to which its edge functions, a few pixels beyond it included, are 32-bit integers."""
 EXACT_EXTENT = wp.constant(1 << 24)
 """Sub-pixels across a triangle below which its edge functions are integers that a float64 holds."""
 NEAREST = wp.constant(wp.int64(0x7FFFFFFF))
 
 
-@wp.kernel
-def project_vertices(
+@wp.func
+def project_vertex(
+    b: int,
+    v: int,
     vertices: wp.array2d(dtype=wp.vec3f),
     intrinsics: wp.array3d(dtype=wp.float32),
     near: wp.float32,
@@ -30,8 +34,7 @@ def project_vertices(
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
 ):
-    """Snap projected vertices to the sub-pixel grid; weight: 1 / z (z if orthographic), or 0 for not drawable."""
-    b, v = wp.tid()
+    """Snap one projected vertex to the sub-pixel grid; weight: 1 / z (z if orthographic), or 0 for not drawable."""
     point = vertices[b, v]
     screen[b, v] = wp.vec2i(0, 0)
     weight[b, v] = 0.0
@@ -53,6 +56,22 @@ def project_vertices(
         weight[b, v] = point[2]
     else:
         weight[b, v] = 1.0 / point[2]
+
+
+@wp.kernel
+def project_vertices(
+    vertices: wp.array2d(dtype=wp.vec3f),
+    intrinsics: wp.array3d(dtype=wp.float32),
+    near: wp.float32,
+    orthographic: wp.bool,
+    num_threads: wp.int32,
+    screen: wp.array2d(dtype=wp.vec2i),
+    weight: wp.array2d(dtype=wp.float32),
+):
+    """Project all vertices. One thread projects every num_threads-th of them."""
+    b, first = wp.tid()
+    for v in range(first, vertices.shape[1], num_threads):
+        project_vertex(b, v, vertices, intrinsics, near, orthographic, screen, weight)
 
 
 @wp.func
@@ -176,8 +195,81 @@ def lower_keys(
     over them. Positive floats order like their bits: one minimum picks the nearest surface and, on ties, the first
     triangle.
 
-    In C++, where a CPU can work on four keys at once, as it cannot in Warp's own loop. It touches up
-    to three keys too many, which it leaves as they are, so the array ends with three that belong to no pixel.
+    In C++, where a CPU can work on four keys at once, as it cannot in Warp's own loop. It touches up to three keys too
+    many, which it leaves as they are: rows end with some that belong to no pixel.
+    """
+
+
+@wp.func_native(
+    """
+#if !defined(__CUDA_ARCH__)
+    typedef int ints __attribute__((vector_size(32)));
+    typedef float floats __attribute__((vector_size(32)));
+    typedef int half_ints __attribute__((vector_size(16)));
+    typedef long long longs __attribute__((vector_size(32)));
+    const ints lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    const ints step_a = lane * across_a, step_b = lane * across_b, step_c = lane * across_c;
+    for (int y = 0; y < rows; ++y) {
+        // Inside is where all three are 0 or more.
+        ints a = edge_a + step_a, b = edge_b + step_b, c = edge_c + step_c;
+        wp::int64* row = keys.data + first;
+        for (int x = 0; x < columns; x += 8) {
+            const ints inside = ((a | b | c) >= 0) & (lane < columns - x);
+            const floats value = __builtin_convertvector(a + least_a, floats) * slope_a
+                + __builtin_convertvector(b + least_b, floats) * slope_b
+                + __builtin_convertvector(c + least_c, floats) * slope_c;
+            ints bits = (ints)value;
+            if (!orthographic) bits = 0x7fffffff - bits;
+            for (int part = 0; part < 2; ++part) {
+                half_ints half, half_inside;
+                __builtin_memcpy(&half, (const char*)&bits + 16 * part, 16);
+                __builtin_memcpy(&half_inside, (const char*)&inside + 16 * part, 16);
+                const longs key = __builtin_convertvector(half, longs) << 32 | (long long)triangle;
+                longs held;
+                __builtin_memcpy(&held, row + x + 4 * part, sizeof(held));
+                const longs lower = __builtin_convertvector(half_inside, longs) & (key < held);
+                held = (key & lower) | (held & ~lower);
+                __builtin_memcpy(row + x + 4 * part, &held, sizeof(held));
+            }
+            a += 8 * across_a;
+            b += 8 * across_b;
+            c += 8 * across_c;
+        }
+        first += next_row;
+        edge_a += down_a;
+        edge_b += down_b;
+        edge_c += down_c;
+    }
+#endif
+    """
+)
+def lower_keys_of_small(
+    keys: wp.array(dtype=wp.int64),
+    first: wp.int32,
+    next_row: wp.int32,
+    rows: wp.int32,
+    columns: wp.int32,
+    edge_a: wp.int32,
+    edge_b: wp.int32,
+    edge_c: wp.int32,
+    across_a: wp.int32,
+    across_b: wp.int32,
+    across_c: wp.int32,
+    down_a: wp.int32,
+    down_b: wp.int32,
+    down_c: wp.int32,
+    least_a: wp.int32,
+    least_b: wp.int32,
+    least_c: wp.int32,
+    slope_a: wp.float32,
+    slope_b: wp.float32,
+    slope_c: wp.float32,
+    triangle: wp.int32,
+    orthographic: wp.bool,
+):
+    """``lower_keys`` of triangles up to SMALL_EXTENT, eight keys at once, on the CPU; most triangles are such.
+
+    edge: less ``least``, so that what is inside is not negative. It touches up to seven keys too many.
     """
 
 
@@ -192,8 +284,10 @@ def draw_triangle(
     orthographic: wp.bool,
     num_one_sided: wp.int32,
     num_slices: wp.int32,
+    eight_at_once: wp.bool,
     height: wp.int32,
     width: wp.int32,
+    pitch: wp.int32,
     keys: wp.array(dtype=wp.int64),
 ):
     """Draw every num_slices-th row of one triangle, from row ``part`` of it on."""
@@ -253,9 +347,35 @@ def draw_triangle(
     slope_a = wp.float64(wa) * inverse_area
     slope_b = wp.float64(wb) * inverse_area
     slope_c = wp.float64(wc) * inverse_area
-    first = (b * height + y_begin + part) * width + x_begin
+    first = (b * height + y_begin + part) * pitch + x_begin
     columns = x_end - x_begin
     rows = (y_end - y_begin - part + num_slices - 1) / num_slices
+    if eight_at_once and extent <= SMALL_EXTENT:
+        lower_keys_of_small(
+            keys,
+            first,
+            num_slices * pitch,
+            rows,
+            columns,
+            wp.int32(edge_a - least_a),
+            wp.int32(edge_b - least_b),
+            wp.int32(edge_c - least_c),
+            wp.int32(across_a),
+            wp.int32(across_b),
+            wp.int32(across_c),
+            wp.int32(down_a),
+            wp.int32(down_b),
+            wp.int32(down_c),
+            wp.int32(least_a),
+            wp.int32(least_b),
+            wp.int32(least_c),
+            wp.float32(slope_a),
+            wp.float32(slope_b),
+            wp.float32(slope_c),
+            f,
+            orthographic,
+        )
+        return
     # Where they are few, all pixels are tested; edge functions of a triangle that is not large are exact in floating
     # point, too. Of many, whole numbers say which are inside.
     few = columns <= FEW and extent < EXACT_EXTENT
@@ -279,7 +399,7 @@ def draw_triangle(
         lower_keys(
             keys,
             first + span[0],
-            num_slices * width,
+            num_slices * pitch,
             rows,
             span[1] - span[0],
             not few,
@@ -304,7 +424,7 @@ def draw_triangle(
         edge_a += down_a
         edge_b += down_b
         edge_c += down_c
-        first += num_slices * width
+        first += num_slices * pitch
 
 
 @wp.kernel
@@ -316,19 +436,37 @@ def draw_triangles(
     num_one_sided: wp.int32,
     num_threads: wp.int32,
     num_slices: wp.int32,
+    eight_at_once: wp.bool,
     height: wp.int32,
     width: wp.int32,
+    pitch: wp.int32,
     keys: wp.array(dtype=wp.int64),
 ):
     """Lower the key of every covered pixel (bits of its distance above the triangle's id) to this triangle's.
 
     What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
     The first num_one_sided triangles are left out where they are seen from behind. One thread draws every
-    num_slices-th row of every num_threads-th triangle: on a CPU, one draws them all.
+    num_slices-th row of every num_threads-th triangle: on a CPU, one draws them all, small ones eight_at_once.
+    pitch: keys from one row to the next.
     """
     b, first, part = wp.tid()
     for f in range(first, faces.shape[0], num_threads):
-        draw_triangle(b, f, part, faces, screen, weight, orthographic, num_one_sided, num_slices, height, width, keys)
+        draw_triangle(
+            b,
+            f,
+            part,
+            faces,
+            screen,
+            weight,
+            orthographic,
+            num_one_sided,
+            num_slices,
+            eight_at_once,
+            height,
+            width,
+            pitch,
+            keys,
+        )
 
 
 @wp.func

@@ -4,6 +4,7 @@ materials.
 A deferred pass over rasterised fragments on a Warp kernel (CPU and CUDA). Colours are linear RGB until the last step.
 """
 
+from collections.abc import Sequence
 from ctypes import addressof
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from synthforge_hf.rendering.camera import PinholeCamera
+from synthforge_hf.rendering.mesh import cross
 from synthforge_hf.rendering.rasterize import as_warp, depth_map, draw, load_warp, torch_stream
 
 SHADOW_SIZES = (256, 384)
@@ -72,16 +74,32 @@ class ShadedMesh:
             object.__setattr__(self, "colours", np.zeros((len(self.vertices), 4), dtype=np.float32))
 
 
-def merge(meshes: list[ShadedMesh]) -> ShadedMesh:
+def merge(meshes: Sequence[ShadedMesh]) -> ShadedMesh:
     """Put several meshes into one."""
-    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
-    faces = np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=True)]).astype(np.int32)
+    faces = _joined_faces(meshes)
     rest = {
         item.name: np.concatenate([getattr(mesh, item.name) for mesh in meshes])
         for item in fields(ShadedMesh)
         if item.name != "faces"
     }
     return ShadedMesh(faces=faces, **rest)
+
+
+def _joined_faces(meshes: Sequence[ShadedMesh]) -> np.ndarray:
+    """(F, 3) int32 faces of all meshes, into the vertices of all."""
+    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]], dtype=np.int32)
+    return np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=True)], dtype=np.int32)
+
+
+def _packed_vertices(meshes: Sequence[ShadedMesh]) -> np.ndarray:
+    """(V, 16) float32: ``material_kernels.PackedVertex`` of all vertices of all meshes."""
+    bounds = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
+    packed = np.empty((bounds[-1], 16), dtype=np.float32)
+    for mesh, start, stop in zip(meshes, bounds, bounds[1:], strict=False):
+        rows = packed[start:stop]
+        rows[:, 0:3], rows[:, 3:6], rows[:, 6:8] = mesh.vertices, mesh.normals, mesh.uv
+        rows[:, 8:11], rows[:, 11], rows[:, 12:16] = mesh.directions, mesh.occlusion, mesh.colours
+    return packed
 
 
 @dataclass(frozen=True)
@@ -124,14 +142,14 @@ def load_kernels() -> Any:
 
 
 def shade(
-    mesh: ShadedMesh,
+    meshes: Sequence[ShadedMesh],
     camera: PinholeCamera,
     paint: dict[str, Any],
     lighting: Lighting,
     background: np.ndarray,
     device: str = "cpu",
 ) -> np.ndarray:
-    """Draw a mesh over a background, anti-aliased by 2x2 samples at edges.
+    """Draw meshes over a background, anti-aliased by 2x2 samples at edges.
 
     paint: the fields of ``material_kernels.Paint``; arrays for masks (h, w, 4) uint8, noise (h, w, 4) int8, brows
     (h, w) uint8.
@@ -139,11 +157,11 @@ def shade(
     Returns (H, W, 3) uint8 sRGB.
     """
     with torch_stream(torch.device(device)):
-        return _shade(mesh, camera, paint, lighting, background, device)
+        return _shade(meshes, camera, paint, lighting, background, device)
 
 
 def _shade(
-    mesh: ShadedMesh,
+    meshes: Sequence[ShadedMesh],
     camera: PinholeCamera,
     paint: dict[str, Any],
     lighting: Lighting,
@@ -154,12 +172,15 @@ def _shade(
     kernels = load_kernels()
     height, width = camera.height, camera.width
 
-    vertices = _tensor(camera.to_camera(mesh.vertices), device)[None]
+    world = np.concatenate([mesh.vertices for mesh in meshes])
+    all_faces = _joined_faces(meshes)
+    materials = np.concatenate([mesh.materials for mesh in meshes])
+    vertices = _tensor(camera.to_camera(world), device)[None]
     intrinsics = camera.intrinsics.copy()
     intrinsics[:2] *= 2
-    lens = np.flatnonzero(mesh.materials == Material.LENS)
-    one_sided = np.flatnonzero(_ONE_SIDED_TABLE.take(mesh.materials))
-    order = np.concatenate([one_sided, np.flatnonzero(_OPAQUE_SHELL_TABLE.take(mesh.materials))])
+    lens = np.flatnonzero(materials == Material.LENS)
+    one_sided = np.flatnonzero(_ONE_SIDED_TABLE.take(materials))
+    order = np.concatenate([one_sided, np.flatnonzero(_OPAQUE_SHELL_TABLE.take(materials))])
     num_one_sided = len(one_sided)
 
     def array(values: np.ndarray, dtype: Any) -> Any:
@@ -172,26 +193,18 @@ def _shade(
         return view.to(device)
 
     def draw_surface(triangles: np.ndarray, faces: torch.Tensor, num_one_sided: int) -> tuple[Any, Any]:
-        """Return the z-buffer at twice the size, flat, and what the kernel is to know of the surface in it."""
+        """Return the z-buffer at twice the size, and what the kernel is to know of the surface in it."""
         drawn = draw(vertices, faces, _tensor(intrinsics, device)[None], 2 * height, 2 * width, num_one_sided)
         surface = kernels.Surface()
         surface.screen = as_warp(drawn.screen, warp.vec2i)
         surface.weight = warp.from_torch(drawn.weight)
         surface.faces = warp.from_torch(faces, dtype=warp.int32)
-        surface.material = array(mesh.materials[triangles], warp.uint8)
-        for name, value in per_vertex.items():
-            setattr(surface, name, value)
-        return warp.from_torch(drawn.keys.view(-1)), surface
+        surface.material = array(materials[triangles], warp.uint8)
+        surface.vertex = packed
+        return warp.from_torch(drawn.keys[0]), surface
 
-    per_vertex = {
-        "position": array(mesh.vertices, warp.vec3f),
-        "normal": array(mesh.normals, warp.vec3f),
-        "uv": array(mesh.uv, warp.vec2f),
-        "direction": array(mesh.directions, warp.vec3f),
-        "occlusion": array(mesh.occlusion, warp.float32),
-        "colour": array(mesh.colours, warp.vec4f),
-    }
-    faces = torch.from_numpy(mesh.faces.take(order, axis=0))
+    packed = array(_packed_vertices(meshes), kernels.PackedVertex)
+    faces = torch.from_numpy(all_faces.take(order, axis=0))
     keys, surface = draw_surface(order, faces.to(device), num_one_sided)
 
     coat = kernels.Paint()
@@ -210,11 +223,11 @@ def _shade(
     light.exposure = lighting.exposure
     light.camera = warp.vec3f(*camera.position.tolist())
     # Every second triangle of hair is enough for its soft shadow, on top of the opaque layer's.
-    casting = mesh.materials.take(order) != Material.HAIR
+    casting = materials.take(order) != Material.HAIR
     casting[::2] = True
     opaque = torch.from_numpy(faces.numpy().take(np.flatnonzero(casting), axis=0)).to(device)
     size = int(np.clip(width, *SHADOW_SIZES))
-    rows, offset, shadow = shadow_map(mesh.vertices, opaque, num_one_sided, lighting.direction, size, device)
+    rows, offset, shadow = shadow_map(world, opaque, num_one_sided, lighting.direction, size, device)
     light.shadow = warp.from_torch(shadow, dtype=warp.float32)
     light.shadow_rows = warp.mat33f(*rows.ravel().tolist())
     light.shadow_offset = warp.vec3f(*offset.tolist())
@@ -229,7 +242,7 @@ def _shade(
     behind = array(background.astype(np.float32), warp.vec3f)
     launch(kernels.shade, slices, keys, one(surface), one(coat), one(light), behind, slices, colour)
     if len(lens):
-        lens_keys, lens_surface = draw_surface(lens, torch.from_numpy(mesh.faces[lens]).to(device), 0)
+        lens_keys, lens_surface = draw_surface(lens, torch.from_numpy(all_faces[lens]).to(device), 0)
         launch(kernels.look_through, width, lens_keys, keys, one(lens_surface), one(coat), one(light), colour)
     launch(kernels.apply_tone, slices, colour, array(tone_table(), warp.uint8), slices, image)
     return image.numpy()
@@ -245,9 +258,9 @@ def shadow_map(
     """
     forward = -direction / np.linalg.norm(direction)
     helper = np.array([0.0, 1.0, 0.0]) if abs(forward[1]) < 0.95 else np.array([1.0, 0.0, 0.0])
-    right = np.cross(forward, helper)
+    right = cross(forward, helper)
     right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(forward, right), forward])
+    axes = np.stack([right, cross(forward, right), forward])
     shift = np.array([0.0, 0.0, 2.0]) - axes @ SHADOW_CENTRE
     centred = vertices @ np.ascontiguousarray(axes.T, dtype=np.float32)
     centred += shift.astype(np.float32)

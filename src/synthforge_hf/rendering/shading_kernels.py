@@ -9,11 +9,9 @@ Imported on first use only, because importing Warp takes a third of a second.
 import warp as wp
 
 from synthforge_hf.rendering.material_kernels import (  # noqa: F401 (the vectors are the textures' types)
-    COLOURED,
-    EYE,
     HAIR,
-    LENS,
     Light,
+    PackedVertex,
     Paint,
     Surface,
     shade_point,
@@ -79,21 +77,15 @@ def shade_sample(
     b = surface[0].faces[f, 1]
     c = surface[0].faces[f, 2]
     w = point_weights(surface, a, b, c, x, y)
-    material = int(surface[0].material[f])
-    direction = wp.vec3f(0.0, 0.0, 0.0)
-    colour = wp.vec4f(0.0, 0.0, 0.0, 0.0)
-    if material == HAIR or material == EYE:
-        direction = surface[0].direction[a] * w[0] + surface[0].direction[b] * w[1] + surface[0].direction[c] * w[2]
-    if material == HAIR or material == COLOURED or material == LENS:
-        colour = surface[0].colour[a] * w[0] + surface[0].colour[b] * w[1] + surface[0].colour[c] * w[2]
+    at = surface[0].vertex[a] * w[0] + surface[0].vertex[b] * w[1] + surface[0].vertex[c] * w[2]
     return shade_point(
-        material,
-        surface[0].position[a] * w[0] + surface[0].position[b] * w[1] + surface[0].position[c] * w[2],
-        surface[0].normal[a] * w[0] + surface[0].normal[b] * w[1] + surface[0].normal[c] * w[2],
-        surface[0].uv[a] * w[0] + surface[0].uv[b] * w[1] + surface[0].uv[c] * w[2],
-        direction,
-        surface[0].occlusion[a] * w[0] + surface[0].occlusion[b] * w[1] + surface[0].occlusion[c] * w[2],
-        colour,
+        int(surface[0].material[f]),
+        wp.vec3f(at[0], at[1], at[2]),
+        wp.vec3f(at[3], at[4], at[5]),
+        wp.vec2f(at[6], at[7]),
+        wp.vec3f(at[8], at[9], at[10]),
+        at[11],
+        wp.vec4f(at[12], at[13], at[14], at[15]),
         paint,
         light,
     )
@@ -101,9 +93,7 @@ def shade_sample(
 
 @wp.func
 def shade_pixel(
-    keys: wp.array(dtype=wp.int64),
-    start: int,
-    width: int,
+    keys: wp.array2d(dtype=wp.int64),
     column: int,
     row: int,
     surface: wp.array(dtype=Surface),
@@ -117,13 +107,13 @@ def shade_pixel(
     counted = int(0)
     for i in range(4):
         if (counted & (1 << i)) == 0:
-            key = keys[start + (i / 2) * width + i % 2]
+            key = keys[2 * row + i / 2, 2 * column + i % 2]
             across = int(i % 2)
             down = int(i / 2)
             share = int(1)
             if key == EMPTY:
                 for j in range(i + 1, 4):
-                    if keys[start + (j / 2) * width + j % 2] == EMPTY:
+                    if keys[2 * row + j / 2, 2 * column + j % 2] == EMPTY:
                         counted = counted | (1 << j)
                         share += 1
                 total += behind * (float(share) * 0.25)
@@ -132,7 +122,7 @@ def shade_pixel(
                 material = int(surface[0].material[f])
                 for j in range(i + 1, 4):
                     if (counted & (1 << j)) == 0:
-                        other = keys[start + (j / 2) * width + j % 2]
+                        other = keys[2 * row + j / 2, 2 * column + j % 2]
                         if other != EMPTY:
                             if share_surface(surface, key, other, f, int(other & wp.int64(0xFFFFFFFF)), material):
                                 counted = counted | (1 << j)
@@ -147,7 +137,7 @@ def shade_pixel(
 
 @wp.kernel
 def shade(
-    keys: wp.array(dtype=wp.int64),
+    keys: wp.array2d(dtype=wp.int64),
     surface: wp.array(dtype=Surface),
     paint: wp.array(dtype=Paint),
     light: wp.array(dtype=Light),
@@ -159,25 +149,23 @@ def shade(
     each thread, which on a CPU costs as much as shading a pixel.
     """
     row, part = wp.tid()
-    width = 2 * background.shape[1]
     for column in range(part, background.shape[1], num_slices):
-        start = 2 * row * width + 2 * column
         behind = background[row, column]
         if (
-            keys[start] == EMPTY
-            and keys[start + 1] == EMPTY
-            and keys[start + width] == EMPTY
-            and keys[start + width + 1] == EMPTY
+            keys[2 * row, 2 * column] == EMPTY
+            and keys[2 * row, 2 * column + 1] == EMPTY
+            and keys[2 * row + 1, 2 * column] == EMPTY
+            and keys[2 * row + 1, 2 * column + 1] == EMPTY
         ):
             colour[row, column] = behind
         else:
-            colour[row, column] = shade_pixel(keys, start, width, column, row, surface, paint, light, behind)
+            colour[row, column] = shade_pixel(keys, column, row, surface, paint, light, behind)
 
 
 @wp.kernel
 def look_through(
-    keys: wp.array(dtype=wp.int64),
-    behind: wp.array(dtype=wp.int64),
+    keys: wp.array2d(dtype=wp.int64),
+    behind: wp.array2d(dtype=wp.int64),
     surface: wp.array(dtype=Surface),
     paint: wp.array(dtype=Paint),
     light: wp.array(dtype=Light),
@@ -185,13 +173,11 @@ def look_through(
 ):
     """Tint what lies behind see-through surfaces and add what they mirror; one evaluation for a pixel's 2x2 samples."""
     row, column = wp.tid()
-    width = 2 * colour.shape[1]
-    start = 2 * row * width + 2 * column
     share = float(0.0)
     f = int(-1)
     for i in range(4):
-        key = keys[start + (i / 2) * width + i % 2]
-        if key != EMPTY and key < (behind[start + (i / 2) * width + i % 2] >> wp.int64(32)) << wp.int64(32):
+        key = keys[2 * row + i / 2, 2 * column + i % 2]
+        if key != EMPTY and key < (behind[2 * row + i / 2, 2 * column + i % 2] >> wp.int64(32)) << wp.int64(32):
             share += 0.25
             f = int(key & wp.int64(0xFFFFFFFF))
     if f >= 0:
@@ -200,10 +186,10 @@ def look_through(
         b = surface[0].faces[f, 1]
         c = surface[0].faces[f, 2]
         w = point_weights(surface, a, b, c, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step)
-        tint = surface[0].colour[a] * w[0] + surface[0].colour[b] * w[1] + surface[0].colour[c] * w[2]
+        at = surface[0].vertex[a] * w[0] + surface[0].vertex[b] * w[1] + surface[0].vertex[c] * w[2]
         mirrored = shade_sample(surface, f, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step, paint, light)
         here = colour[row, column]
-        seen = wp.vec3f(here[0] * tint[0], here[1] * tint[1], here[2] * tint[2]) + mirrored * light[0].exposure
+        seen = wp.vec3f(here[0] * at[12], here[1] * at[13], here[2] * at[14]) + mirrored * light[0].exposure
         colour[row, column] = here * (1.0 - share) + seen * share
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from synthforge_hf.rendering.launching import launch_on_cpu
 from synthforge_hf.rendering.rasterize import load_warp
 
 
@@ -13,15 +14,10 @@ def draw_strokes(
     begin, way: (N, 2) float32 x, y in pixels: where strokes begin, and how far they go. value: (N,) uint8.
     thickness: of the strokes, pixels. What lies outside the picture is not drawn.
     """
-    warp, _ = load_warp()
+    load_warp()
     from synthforge_hf.rendering import stroke_kernels
 
     drawn = np.zeros((height, width), dtype=np.uint8)
-    inputs = [
-        warp.array(np.ascontiguousarray(each, dtype=np.float32), dtype=warp.vec2f, device="cpu", copy=False)
-        for each in (begin, way)
-    ]
-    inputs += [warp.array(np.ascontiguousarray(value), dtype=warp.uint8, device="cpu", copy=False), thickness]
-    inputs.append(warp.array(drawn, dtype=warp.uint8, device="cpu", copy=False))
-    warp.launch(stroke_kernels.draw_strokes, dim=1, inputs=inputs, device="cpu")
+    inputs = [np.ascontiguousarray(each, dtype=np.float32) for each in (begin, way)]
+    launch_on_cpu(stroke_kernels.draw_strokes, [*inputs, np.ascontiguousarray(value), thickness, drawn])
     return drawn

@@ -136,5 +136,5 @@ def _draw_strokes(
     rows, columns = (bottom - top) * TWICE, (right - left) * TWICE
     thickness = 3 if style.coarse else 2
     drawn = draw_strokes((roots - (left, top)) * TWICE, directions * TWICE, strength, thickness, rows, columns)
-    drawn = np.asarray(Image.fromarray(drawn).resize((right - left, bottom - top), Image.Resampling.BOX))
+    drawn = np.asarray(Image.fromarray(drawn).reduce(TWICE))
     alpha[top:bottom, left:right] = np.maximum(alpha[top:bottom, left:right], drawn)

@@ -9,7 +9,7 @@ from synthforge_hf.generators.graphics.fitting import HeadFit
 from synthforge_hf.generators.graphics.parts import Part
 from synthforge_hf.generators.graphics.solids import Solid, grid_faces, join, shaded
 from synthforge_hf.generators.graphics.torso import Torso, clip_faces
-from synthforge_hf.rendering.mesh import vertex_normals
+from synthforge_hf.rendering.mesh import used_vertices, vertex_normals
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 from synthforge_hf.segmentation_classes import CLASS_ID
 
@@ -174,7 +174,7 @@ class _Body:
         )
         cuts = slice(len(torso.rest), None)
         faces = np.concatenate([faces, strips]).astype(np.int32)
-        used, faces = _used(faces, len(shell))
+        used, faces = used_vertices(faces, len(shell))
 
         def kept(values: np.ndarray) -> np.ndarray:
             return np.ascontiguousarray(np.concatenate([values, values[cuts]])[used])
@@ -196,7 +196,7 @@ class _Body:
     def arms(self) -> ShadedMesh:
         """The added lower ends of bare arms."""
         torso = self.torso
-        used, faces = _used(torso.faces[torso.arms], len(self.points))
+        used, faces = used_vertices(torso.faces[torso.arms], len(self.points))
         return ShadedMesh(
             self.points[used],
             faces,
@@ -209,14 +209,6 @@ class _Body:
 
     def front(self, places: np.ndarray, lift: np.ndarray | float) -> np.ndarray:
         return self.torso.front(self.points, self.normals, places, np.broadcast_to(lift, places.shape[:-1]))
-
-
-def _used(faces: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of ``number`` points (F, 3) faces use, ascending, and the faces as (F, 3) int32 into these."""
-    seen = np.zeros(number, dtype=bool)
-    seen[faces.ravel()] = True
-    place = np.cumsum(seen, dtype=np.int32) - 1
-    return np.flatnonzero(seen), place[faces]
 
 
 def _neckline(rest: np.ndarray, outfit: Outfit) -> np.ndarray:

@@ -126,21 +126,22 @@ def fit_expression(head: AnnyHead, identity: np.ndarray, expression: np.ndarray)
     pose = np.zeros((len(head.joint_names), 3), dtype=np.float32)
     limited = expression.copy()
     limited[columns] = 0
-    still = _lid_gaps(head, HeadCoefficients(identity, limited, pose))
+    gaps = _lid_gaps(head, head.vertices(HeadCoefficients(identity, limited, pose)))
     # Blinks add to the shape, whoever it is of: the gap closes in proportion.
-    limited[columns] = 1
-    closed_by = still - _lid_gaps(head, HeadCoefficients(identity, limited, pose))
-    meeting = (still / np.maximum(closed_by, 1e-4)).min(1)
+    shut = np.zeros_like(expression)
+    shut[columns] = 1
+    closed_by = -_lid_gaps(head, head.expression_displacement(shut))
+    meeting = (gaps / np.maximum(closed_by, 1e-4)).min(1)
     limited[columns] = np.clip(blinks * np.clip(meeting, 0.1, 1), 0, 1)
     return limited
 
 
-def _lid_gaps(head: AnnyHead, coefficients: HeadCoefficients) -> np.ndarray:
-    """(2, 2) metres from lower to upper lid, at two places each of the right and the left eye."""
+def _lid_gaps(head: AnnyHead, vertices: np.ndarray) -> np.ndarray:
+    """(2, 2) metres from lower to upper lid, at two places each of the right and the left eye, of (V, 3) vertices; of
+    displacements: by how much the gaps widen."""
     model = head.landmark_model
     lids = np.array([[37, 41], [38, 40], [43, 47], [44, 46]])
-    points = head.vertices(coefficients)[model.triangles[lids]]
-    heights = (points[..., 1] * model.barycentric[lids]).sum(-1)
+    heights = (vertices[model.triangles[lids], 1] * model.barycentric[lids]).sum(-1)
     return (heights[:, 0] - heights[:, 1]).reshape(2, 2)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from synthforge_hf.generators.graphics.solids import Solid
 from synthforge_hf.heads.anny import AnnyHead
+from synthforge_hf.rendering.mesh import used_vertices
 from synthforge_hf.rendering.rasterize import depth_map
 
 CELL = 0.0015
@@ -85,7 +86,7 @@ class HeadFit:
             other.__dict__.pop(name, None)
         vertices = self.to_world(self.points)
         other.rotation, other.origin = np.eye(3), vertices[self.fitter.throat].mean(0)
-        other.points, other.landmarks = other.to_local(vertices), other.to_local(self.to_world(self.landmarks))
+        other.points, other.landmarks = vertices - other.origin, self.to_world(self.landmarks) - other.origin
         other.__dict__["skull_centre"] = np.zeros(3)
         other.outer_faces = self.fitter.neck_faces
         return other
@@ -155,9 +156,10 @@ class HeadFit:
 
     def wrap(self, points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         """The map ``skull`` of other surfaces."""
-        azimuth, polar, radius = self.around(points)
-        corner = azimuth[faces]
-        across = corner.max(1) - corner.min(1) > np.pi
+        used, faces = used_vertices(faces, len(points))
+        azimuth, polar, radius = self.around(points[used])
+        first, second, third = azimuth[faces].T
+        across = np.maximum(np.maximum(first, second), third) - np.minimum(np.minimum(first, second), third) > np.pi
         # Triangles that cross the seam behind the head are drawn at both of its sides.
         flat = np.concatenate([faces[~across].ravel(), faces[across].ravel(), faces[across].ravel()])
         angle = azimuth[flat]

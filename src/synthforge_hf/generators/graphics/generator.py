@@ -30,7 +30,7 @@ from synthforge_hf.heads.anny import AnnyHead, load_anny_head
 from synthforge_hf.heads.base import HeadCoefficients
 from synthforge_hf.randomness import random_stream
 from synthforge_hf.rendering.mesh import vertex_normals
-from synthforge_hf.rendering.shading import Material, ShadedMesh, merge, shade
+from synthforge_hf.rendering.shading import Material, ShadedMesh, shade
 from synthforge_hf.segmentation_classes import CLASS_ID
 
 MATERIAL_OF_PART = {
@@ -214,8 +214,12 @@ class GraphicsGenerator:
         )
         hair_parts = []
         if hair is not None:
-            strands, wisps = (facing(mesh, camera.position) for mesh in (hair.strands, hair.wisps))
-            hair_parts = [Part(hair.layer, CLASS_ID["hair"]), Part(strands, CLASS_ID["hair"]), Part(wisps, None)]
+            hair_parts = [
+                Part(hair.layer, CLASS_ID["hair"]),
+                Part(facing(hair.strands, camera.position), CLASS_ID["hair"]),
+            ]
+            if hair.wisps is not None:
+                hair_parts.append(Part(facing(hair.wisps, camera.position), None))
         worn = shared.dresser.dress(vertices, hair_parts, gender, age, paint["skin"], settings.accessories, stream)
         parts = [*shared.body_parts(body), *worn.parts, *worn.hair]
         if beard is not None:
@@ -227,7 +231,7 @@ class GraphicsGenerator:
             "noise": shared.noise,
         }
         paint["beard_density"] = beard_style.density
-        image = shade(merge([part.mesh for part in parts]), camera, paint, scene.lighting, background, self.device)
+        image = shade([part.mesh for part in parts], camera, paint, scene.lighting, background, self.device)
         effects = sample_camera_effects(settings.camera_effects, stream("camera effects"))
         image = apply_camera_effects(image, effects, stream("sensor noise"))
 

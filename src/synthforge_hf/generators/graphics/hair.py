@@ -16,9 +16,10 @@ from synthforge_hf.generators.graphics.hair_layer import (
     curtain_layer,
     smooth_noise,
 )
-from synthforge_hf.generators.graphics.hair_strands import Strands, curl, ribbons, unit
+from synthforge_hf.generators.graphics.hair_strands import Strands, curl, load_hair_kernels, ribbons, unit
 from synthforge_hf.generators.graphics.hair_styles import HairStyle, HairTones
 from synthforge_hf.heads.anny import AnnyHead
+from synthforge_hf.rendering.launching import launch_on_cpu
 from synthforge_hf.rendering.shading import ShadedMesh, merge
 
 # Polar angle of the hairline (from the crown) over the angle around the head (0 = forehead, 180 = nape), degrees.
@@ -36,11 +37,11 @@ GREY = np.array([0.42, 0.41, 0.40])
 @dataclass(frozen=True)
 class Hair:
     """layer: the opaque ground. strands: the ribbons on it. Both are labelled hair. wisps: single hairs, too thin to be
-    labelled."""
+    labelled; None in small pictures."""
 
     layer: ShadedMesh
     strands: ShadedMesh
-    wisps: ShadedMesh
+    wisps: ShadedMesh | None
 
 
 def grow_hair(
@@ -78,8 +79,9 @@ def grow_hair(
         groups.append(knot)
     coloured = [_coloured(group, style.tones, colour, random) for group in groups]
     strands = merge([ribbons(group, random, seen_from, detail) for group in coloured])
-    single = _wisps(groups, style, random, WISPS if detail > NO_WISPS else 0)
-    wisps = ribbons(_coloured(single, style.tones, colour, random), random)
+    wisps = None
+    if detail > NO_WISPS:
+        wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
     # Where clumps part, the layer shows: as grey or as light as they are on the whole.
     opaque = merge(meshes)
     tint = np.append(coloured[0].tint.mean((0, 1)), 1).astype(np.float32)
@@ -179,24 +181,12 @@ def _trace(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Follow the flow from (N,) rows and columns over (N,) metres, always ``turn`` radians off it. Returns (N, steps)
     rows and columns."""
-    rows, columns = ground.polar.shape
-    row_rate = flow[..., 0] / ground.row_length
-    column_rate = flow[..., 1] / ground.column_length
-    across_row, across_column = flow[..., 0] / ground.column_length, flow[..., 1] / ground.row_length
-    step = length / (steps - 1)
-    cosine, sine = np.cos(turn) * step, np.sin(turn) * step
-    row_path, column_path = np.empty((len(row), steps)), np.empty((len(row), steps))
-    row_path[:, 0], column_path[:, 0] = row, column
-    for k in range(1, steps):
-        index = np.clip(row + 0.5, 0, rows - 1).astype(np.intp), np.mod(column + 0.5, columns).astype(np.intp) % columns
-        down = cosine * row_rate[index] - sine * across_column[index]
-        around = np.clip(cosine * column_rate[index] + sine * across_row[index], -6, 6)
-        row, column = row + down, column + around
-        # Over the crown and down the other side.
-        beyond = row < 0
-        row, column = np.abs(row), np.where(beyond, column + columns / 2, column)
-        row_path[:, k], column_path[:, k] = row, column
-    return row_path, column_path
+    rows, columns = (np.empty((len(row), steps), np.float32) for _ in range(2))
+    rows[:, 0], columns[:, 0] = row, column
+    spacing = np.stack([ground.row_length, ground.column_length], axis=-1)
+    inputs = [np.ascontiguousarray(values, dtype=np.float32) for values in (flow, spacing, length, turn)]
+    launch_on_cpu(load_hair_kernels().follow_flow, [*inputs, rows, columns])
+    return rows, columns
 
 
 def _scatter(
@@ -329,9 +319,10 @@ def _falling(ground: HairGround, coverage: Coverage, style: HairStyle, random: n
     return replace(strands, width=1.3 * strands.width)
 
 
-def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator, number: int) -> Strands:
+def _wisps(groups: list[Strands], style: HairStyle, random: np.random.Generator) -> Strands:
     """Single hairs that leave the clumps, mostly seen against the background."""
     body = groups[0]
+    number = WISPS
     chosen = random.integers(0, len(body.points), number)
     steps = body.points.shape[1]
     along = np.linspace(0, 1, steps)

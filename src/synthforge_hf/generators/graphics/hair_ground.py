@@ -11,8 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from synthforge_hf.generators.graphics.hair_strands import unit
+from synthforge_hf.generators.graphics.hair_strands import load_hair_kernels, unit
 from synthforge_hf.heads.anny import AnnyHead
+from synthforge_hf.rendering.launching import launch_on_cpu
 
 ANCHOR_ROW, HANGING_ROWS = 24, 24
 SCALP_STEP_DEG = 150.0 / 45
@@ -39,26 +40,12 @@ class HairGround:
 
     def at(self, table: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         """Interpolate an (R, C) or (R, C, A) table at any rows and columns (columns go around): (..., [A]) float32."""
-        rows, columns = table.shape[:2]
-        row = row.astype(np.float32).clip(0, rows - 1.001)
-        column = column.astype(np.float32)
-        column -= columns * np.floor(column / columns)
-        r0, c0 = row.astype(np.int32), np.minimum(column.astype(np.int32), columns - 1)
-        fr, fc = row - r0, column - c0
-        first = r0 * columns + c0
-        right = first + np.where(c0 + 1 == columns, 1 - columns, 1)
-        flat = np.ascontiguousarray(table.reshape(rows * columns, -1), dtype=np.float32)
-        value = flat.take(first, axis=0)
-        value *= ((1 - fr) * (1 - fc))[..., None]
-        for index, weight in (
-            (right, (1 - fr) * fc),
-            (first + columns, fr * (1 - fc)),
-            (right + columns, fr * fc),
-        ):
-            corner = flat.take(index, axis=0)
-            corner *= weight[..., None]
-            value += corner
-        return value[..., 0] if table.ndim == 2 else value
+        attributes = np.ascontiguousarray(table.reshape(*table.shape[:2], -1), dtype=np.float32)
+        values = np.empty((*row.shape, attributes.shape[2]), np.float32)
+        places = [np.ascontiguousarray(each, dtype=np.float32).ravel() for each in (row, column)]
+        flat = values.reshape(-1, attributes.shape[2])
+        launch_on_cpu(load_hair_kernels().interpolate_table, [attributes, *places, flat])
+        return values[..., 0] if table.ndim == 2 else values
 
     def row_of(self, polar: np.ndarray) -> np.ndarray:
         """(C,) polar angles in degrees, one per column -> (C,) rows."""

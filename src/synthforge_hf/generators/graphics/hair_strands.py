@@ -1,10 +1,14 @@
 """Clumps of hair as ribbons: strips of triangles along a path, tapered to the tip, shaded as if they were round."""
 
 from dataclasses import dataclass, replace
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 
+from synthforge_hf.rendering.launching import launch_on_cpu
 from synthforge_hf.rendering.mesh import cross
+from synthforge_hf.rendering.rasterize import load_warp
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
 ROUNDNESS = 0.35
@@ -14,9 +18,7 @@ METRES_PER_V = 0.10
 AWAY = 0.3
 """Cosine between line of sight and normal from which on a ribbon is taken to lie on the far side."""
 FAR_AWAY = 0.5
-"""The same for a whole clump, by the ground it lies on: its ribbon is turned a little from that."""
-CORNERS = np.array([0, 1, 2, 1, 3, 2], np.int32)
-"""Of a ribbon's two triangles between one point and the next. Drawn one after the other they share cache lines."""
+"""The same for a whole clump, by all of the ground it lies on: its ribbon is turned a little from that."""
 WIDER = 0.7
 """How clumps widen as they get fewer; at 1 they would cover the same area, but as they lie over each other they need
 not."""
@@ -52,60 +54,68 @@ def ribbons(
     clumps that are drawn, the wider the fewer they are: for pictures that would not show them all.
     """
     place = random.random((len(strands.points), 2), np.float32)
+    number, steps = len(place), strands.points.shape[1]
+    width = strands.width.astype(np.float32)
     if detail < 1:
-        fewer = _chosen(strands, np.arange(round(detail * len(place))))
-        strands, place = replace(fewer, width=fewer.width * detail**-WIDER), place[: len(fewer.points)]
-    if seen_from is not None:
-        kept = _near_side(strands, seen_from)
-        strands, place = _chosen(strands, kept), place[kept]
-    points = strands.points.astype(np.float32, copy=False)
-    number, steps = len(points), points.shape[1]
-    tangent = np.empty_like(points)
-    np.subtract(points[:, 2:], points[:, :-2], out=tangent[:, 1:-1])
-    tangent[:, 0], tangent[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
-    tangent = unit(tangent)
-    flat = unit(cross(tangent, strands.outward.astype(np.float32, copy=False)))
-    up = cross(flat, tangent)
-    roll = strands.roll.astype(np.float32)[:, None, None]
-    cosine, sine = np.cos(roll), np.sin(roll)
-    side = flat * cosine + up * sine
-    normal = up * cosine - flat * sine
-
+        number = round(detail * number)
+        width *= np.float32(detail**-WIDER)
     along = np.linspace(0, 1, steps, dtype=np.float32)
     profile = np.minimum(0.45 + 2.2 * along, 1.0) * (1 - (1 - strands.blunt) * along**2.5)
-    half = side * (0.5 * strands.width.astype(np.float32)[:, None, None] * profile[:, None])
-    vertices = np.empty((number, steps, 2, 3), np.float32)
-    np.subtract(points, half, out=vertices[:, :, 0])
-    np.add(points, half, out=vertices[:, :, 1])
-    normal *= np.float32(1 / np.hypot(1, ROUNDNESS))
-    side *= np.float32(ROUNDNESS / np.hypot(1, ROUNDNESS))
-    normals = np.empty_like(vertices)
-    np.subtract(normal, side, out=normals[:, :, 0])
-    np.add(normal, side, out=normals[:, :, 1])
-
-    step = np.diff(points, axis=1)
-    length = np.sqrt(np.einsum("nka,nka->nk", step, step))
-    v = np.concatenate([np.zeros((number, 1), np.float32), np.cumsum(length, axis=1)], axis=1) / METRES_PER_V
-    uv = np.empty((number, steps, 2, 2), np.float32)
-    uv[..., 0] = place[:, 0, None, None] + np.array([-0.5, 0.5], np.float32) * STRAND_WIDTH_U
-    uv[..., 1] = (v + place[:, 1:])[:, :, None]
-    colours = np.ones((number, steps, 2, 4), np.float32)
-    colours[..., :3] = strands.tint[:, :, None]
     # Roots lie deep between their neighbours.
-    depth = strands.occlusion.astype(np.float32)[:, None] * (0.75 + 0.25 * np.minimum(along * 3, 1))
-
-    first = (np.arange(number)[:, None] * 2 * steps + 2 * np.arange(steps - 1)).astype(np.int32).reshape(-1, 1)
-    faces = (first + CORNERS).reshape(-1, 3)
+    light = 0.75 + 0.25 * np.minimum(along * 3, 1)
+    vectors = {name: np.empty((number, 2 * steps, 3), np.float32) for name in ("vertices", "normals", "directions")}
+    uv = np.empty((number, 2 * steps, 2), np.float32)
+    occlusion = np.empty((number, 2 * steps), np.float32)
+    colours = np.empty((number, 2 * steps, 4), np.float32)
+    faces = np.empty((2 * (steps - 1) * number, 3), np.int32)
+    woven = np.zeros(1, np.int32)
+    if number:
+        clumps = (strands.points, strands.outward, width, strands.occlusion, strands.tint, strands.roll, place)
+        inputs = [_floats(values if len(values) == 1 else values[:number]) for values in clumps]
+        launch_on_cpu(
+            load_hair_kernels().weave_ribbons,
+            [
+                *inputs,
+                _floats(profile),
+                _floats(light),
+                ROUNDNESS,
+                STRAND_WIDTH_U,
+                METRES_PER_V,
+                [0.0, 0.0, 0.0] if seen_from is None else seen_from.tolist(),
+                2.0 if seen_from is None else FAR_AWAY,  # no cosine is greater
+                vectors["vertices"],
+                vectors["normals"],
+                uv,
+                vectors["directions"],
+                occlusion,
+                colours,
+                faces,
+                woven,
+            ],
+        )
+    drawn = int(woven[0])
+    faces = faces[: 2 * (steps - 1) * drawn]
     return ShadedMesh(
-        vertices=vertices.reshape(-1, 3),
         faces=faces,
         materials=np.full(len(faces), Material.HAIR, dtype=np.uint8),
-        normals=normals.reshape(-1, 3),
-        uv=uv.reshape(-1, 2),
-        directions=np.repeat(tangent, 2, axis=1).reshape(-1, 3),
-        occlusion=np.repeat(depth, 2, axis=1).ravel(),
-        colours=colours.reshape(-1, 4),
+        uv=uv[:drawn].reshape(-1, 2),
+        occlusion=occlusion[:drawn].ravel(),
+        colours=colours[:drawn].reshape(-1, 4),
+        **{name: values[:drawn].reshape(-1, 3) for name, values in vectors.items()},
     )
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+@cache
+def load_hair_kernels() -> ModuleType:
+    """Start Warp and return our kernels."""
+    load_warp()
+    from synthforge_hf.generators.graphics import hair_kernels
+
+    return hair_kernels
 
 
 def facing(mesh: ShadedMesh, position: np.ndarray) -> ShadedMesh:
@@ -116,27 +126,6 @@ def facing(mesh: ShadedMesh, position: np.ndarray) -> ShadedMesh:
     near = towards <= AWAY * np.sqrt(np.einsum("va,va->v", sight, sight))
     kept = np.flatnonzero(near.take(mesh.faces[:, 0]))
     return replace(mesh, faces=mesh.faces.take(kept, axis=0), materials=mesh.materials.take(kept))
-
-
-def _near_side(strands: Strands, position: np.ndarray) -> np.ndarray:
-    """Numbers of the clumps of which some part lies on ground that can be seen from a (3,) position, or nearly."""
-    sight = strands.points[:, ::2] - position.astype(np.float32)
-    away = np.einsum("nka,nka->nk", strands.outward[:, ::2], sight)
-    distance = np.sqrt(np.einsum("nka,nka->nk", sight, sight))
-    return np.flatnonzero((away < FAR_AWAY * distance).any(1))
-
-
-def _chosen(strands: Strands, kept: np.ndarray) -> Strands:
-    tint = strands.tint
-    return replace(
-        strands,
-        points=strands.points[kept],
-        outward=strands.outward[kept],
-        width=strands.width[kept],
-        occlusion=strands.occlusion[kept],
-        tint=tint if len(tint) == 1 else tint[kept],
-        roll=strands.roll[kept],
-    )
 
 
 def curl(

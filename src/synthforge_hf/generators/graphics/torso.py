@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from synthforge_hf.heads.anny import AnnyHead
+from synthforge_hf.rendering.mesh import cross
 from synthforge_hf.rendering.rasterize import rasterize
 
 HIGHEST = -0.095
@@ -61,7 +62,7 @@ class Torso:
             edge = vertices[loop].astype(np.float64)
             centre = edge.mean(0)
             spokes = edge - centre
-            axis = np.cross(spokes, np.roll(spokes, -1, 0)).sum(0)
+            axis = cross(spokes, np.roll(spokes, -1, 0)).sum(0)
             axis /= np.linalg.norm(axis)
             size = np.linalg.norm(spokes, axis=1).mean()
             arm = abs(centre[0]) > 0.3 * size + 0.02
@@ -132,7 +133,7 @@ def clip_faces(faces: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.nd
     vertices they lie between and the (M,) share of the second; and the (E, 2) edges of the cut.
     """
     kept = inside[faces] > 0
-    number = kept.sum(1)
+    number = kept.astype(np.int8) @ np.ones(3, np.int8)
     new_faces, ends, edges = [faces[number == 3]], [], []
     start = len(inside)
     for wanted in (1, 2):

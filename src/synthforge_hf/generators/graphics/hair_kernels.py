@@ -1,0 +1,163 @@
+# mypy: ignore-errors
+# (Kernels are read by Warp's compiler, whose types are not Python's.)
+
+"""The Warp kernels of hair: its paths over the ground, and ribbons along them. One thread does all of a group; numpy
+would go over the few thousand points of each some fifty times. Imported on first use only."""
+
+import warp as wp
+
+wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
+
+
+@wp.func
+def around(column: float, columns: int) -> float:
+    """Columns go around: the same place between 0 and their number."""
+    return column - float(columns) * wp.floor(column / float(columns))
+
+
+@wp.kernel
+def interpolate_table(
+    table: wp.array3d(dtype=wp.float32),
+    row: wp.array(dtype=wp.float32),
+    column: wp.array(dtype=wp.float32),
+    values: wp.array2d(dtype=wp.float32),
+):
+    """Bilinear values of an (R, C, A) table at (N,) rows, which end at its edges, and columns, which go around."""
+    rows = table.shape[0]
+    columns = table.shape[1]
+    for n in range(row.shape[0]):
+        y = wp.clamp(row[n], 0.0, float(rows) - 1.001)
+        x = around(column[n], columns)
+        top = int(y)
+        left = wp.min(int(x), columns - 1)
+        right = wp.where(left + 1 == columns, 0, left + 1)
+        fy = y - float(top)
+        fx = x - float(left)
+        for a in range(table.shape[2]):
+            above = table[top, left, a] * (1.0 - fx) + table[top, right, a] * fx
+            below = table[top + 1, left, a] * (1.0 - fx) + table[top + 1, right, a] * fx
+            values[n, a] = above * (1.0 - fy) + below * fy
+
+
+@wp.kernel
+def follow_flow(
+    flow: wp.array2d(dtype=wp.vec2f),
+    spacing: wp.array2d(dtype=wp.vec2f),
+    length: wp.array(dtype=wp.float32),
+    turn: wp.array(dtype=wp.float32),
+    row: wp.array2d(dtype=wp.float32),
+    column: wp.array2d(dtype=wp.float32),
+):
+    """Follow (R, C) unit vectors along rows and columns, always ``turn`` radians off them, over ``length`` metres.
+
+    spacing: metres to the next row and column. row, column: (N, K); their first values are where the paths begin, the
+    others are filled in.
+    """
+    rows = flow.shape[0]
+    columns = flow.shape[1]
+    steps = row.shape[1]
+    for n in range(row.shape[0]):
+        step = length[n] / float(steps - 1)
+        cosine = wp.cos(turn[n]) * step
+        sine = wp.sin(turn[n]) * step
+        y = row[n, 0]
+        x = column[n, 0]
+        for k in range(1, steps):
+            i = int(wp.clamp(y + 0.5, 0.0, float(rows) - 1.0))
+            j = int(around(x + 0.5, columns)) % columns
+            way = flow[i, j]
+            metres = spacing[i, j]
+            down = cosine * way[0] / metres[0] - sine * way[1] / metres[0]
+            across = cosine * way[1] / metres[1] + sine * way[0] / metres[1]
+            y = y + down
+            x = x + wp.clamp(across, -6.0, 6.0)
+            if y < 0.0:
+                # Over the crown and down the other side.
+                y = -y
+                x = x + 0.5 * float(columns)
+            row[n, k] = y
+            column[n, k] = x
+
+
+@wp.func
+def unit_or_zero(v: wp.vec3f) -> wp.vec3f:
+    return v / wp.sqrt(wp.max(wp.dot(v, v), 1.0e-20))
+
+
+@wp.kernel
+def weave_ribbons(
+    points: wp.array2d(dtype=wp.vec3f),
+    outward: wp.array2d(dtype=wp.vec3f),
+    width: wp.array(dtype=wp.float32),
+    occlusion: wp.array(dtype=wp.float32),
+    tint: wp.array2d(dtype=wp.vec3f),
+    roll: wp.array(dtype=wp.float32),
+    place: wp.array(dtype=wp.vec2f),
+    profile: wp.array(dtype=wp.float32),
+    light: wp.array(dtype=wp.float32),
+    roundness: wp.float32,
+    width_u: wp.float32,
+    metres_per_v: wp.float32,
+    seen_from: wp.vec3f,
+    far_cosine: wp.float32,
+    vertices: wp.array2d(dtype=wp.vec3f),
+    normals: wp.array2d(dtype=wp.vec3f),
+    uv: wp.array2d(dtype=wp.vec2f),
+    directions: wp.array2d(dtype=wp.vec3f),
+    occlusions: wp.array2d(dtype=wp.float32),
+    colours: wp.array2d(dtype=wp.vec4f),
+    faces: wp.array2d(dtype=wp.int32),
+    number: wp.array(dtype=wp.int32),
+):
+    """Write the ribbons of N clumps of K points one after the other, and how many there are.
+
+    width, occlusion, roll: (N,). place: (N,) where on the texture each begins. tint: (N, K), or less where it is the
+    same for all. profile: (K,) share of the width; light: (K,) share of the light. roundness, width_u, metres_per_v:
+    the module's constants. seen_from, far_cosine: clumps all of whose ground turns away from there by more than this
+    cosine are left out. vertices, ..., colours: (N, 2 K). faces: (N * (K - 1) * 2, 3).
+    """
+    steps = points.shape[1]
+    upright = 1.0 / wp.sqrt(1.0 + roundness * roundness)
+    leaning = roundness * upright
+    r = int(0)
+    for n in range(points.shape[0]):
+        near = bool(False)
+        for k in range(0, steps, 2):
+            sight = points[n, k] - seen_from
+            near = near or wp.dot(outward[n, k], sight) < far_cosine * wp.length(sight)
+        if near:
+            cosine = wp.cos(roll[n])
+            sine = wp.sin(roll[n])
+            v = float(0.0)
+            for k in range(steps):
+                point = points[n, k]
+                before = points[n, wp.max(k - 1, 0)]
+                tangent = unit_or_zero(points[n, wp.min(k + 1, steps - 1)] - before)
+                flat = unit_or_zero(wp.cross(tangent, outward[n, k]))
+                up = wp.cross(flat, tangent)
+                side = flat * cosine + up * sine
+                normal = up * cosine - flat * sine
+                half = side * (0.5 * width[n] * profile[k])
+                v += wp.length(point - before)
+                dye = tint[wp.min(n, tint.shape[0] - 1), wp.min(k, tint.shape[1] - 1)]
+                for edge in range(2):
+                    sign = 2.0 * float(edge) - 1.0
+                    i = 2 * k + edge
+                    vertices[r, i] = point + half * sign
+                    normals[r, i] = normal * upright + side * (leaning * sign)
+                    uv[r, i] = wp.vec2f(place[n][0] + 0.5 * sign * width_u, v / metres_per_v + place[n][1])
+                    directions[r, i] = tangent
+                    occlusions[r, i] = occlusion[n] * light[k]
+                    colours[r, i] = wp.vec4f(dye[0], dye[1], dye[2], 1.0)
+                if k + 1 < steps:
+                    # Drawn one after the other, a ribbon's triangles share cache lines.
+                    first = 2 * (r * steps + k)
+                    f = 2 * (r * (steps - 1) + k)
+                    faces[f, 0] = first
+                    faces[f, 1] = first + 1
+                    faces[f, 2] = first + 2
+                    faces[f + 1, 0] = first + 1
+                    faces[f + 1, 1] = first + 3
+                    faces[f + 1, 2] = first + 2
+            r += 1
+    number[0] = r
