@@ -1,5 +1,6 @@
 """Hair of every style: sound meshes that cover what they should, the same every time."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from synthforge_hf.generators.graphics.expression import sample_pose
 from synthforge_hf.generators.graphics.hair import Hair, grow_hair
-from synthforge_hf.generators.graphics.hair_strands import facing
+from synthforge_hf.generators.graphics.hair_strands import Strands, ribbons
 from synthforge_hf.generators.graphics.hair_styles import HairStyle, sample_cut, sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
 from synthforge_hf.generators.graphics.settings import HeadSettings
@@ -126,21 +127,26 @@ def test_what_the_camera_cannot_see_is_left_out_and_the_rest_stays() -> None:
     assert len(seen.strands.vertices) < 0.9 * len(whole.strands.vertices)
     assert {row.tobytes() for row in seen.strands.vertices} <= {row.tobytes() for row in whole.strands.vertices}
     # Nothing in front of the ears is lost, and other photos of the person show the same single hairs.
-    front = [{row.tobytes() for row in mesh.vertices if row[2] > 0} for mesh in (whole.strands, seen.strands)]
-    assert front[0] == front[1]
-    assert seen.wisps.vertices.tobytes() == whole.wisps.vertices.tobytes()
+    for all_of_it, part in ((whole.strands, seen.strands), (whole.wisps, seen.wisps)):
+        front = [{row.tobytes() for row in mesh.vertices if row[2] > 0} for mesh in (all_of_it, part)]
+        assert front[0] == front[1]
 
 
-def test_only_ribbons_of_the_far_side_are_left_out() -> None:
-    strands = grown(HairStyle("short"), 0).strands
-    camera = np.array([0.0, 0.0, 1.2])
-    seen = facing(strands, camera)
-    assert 0.35 * len(strands.faces) < len(seen.faces) < 0.75 * len(strands.faces)
-    kept = {tuple(face) for face in seen.faces.tolist()}
-    dropped = np.array([face for face in strands.faces.tolist() if tuple(face) not in kept])
-    sight = strands.vertices[dropped[:, 0]] - camera
-    assert (np.einsum("fa,fa->f", strands.normals[dropped[:, 0]], sight) > 0.25 * np.linalg.norm(sight, axis=1)).all()
-    assert len(seen.materials) == len(seen.faces)
+def test_of_a_clump_the_triangles_that_turn_away_are_left_out() -> None:
+    # Three clumps up a ball's meridians, in front, at the side and behind; the camera is in front.
+    angle = np.radians([0.0, 70.0, 180.0])
+    height = np.linspace(-0.05, 0.05, 6)
+    outward = np.stack([np.sin(angle), 0 * angle, np.cos(angle)], axis=1)[:, None] * np.ones((1, 6, 1))
+    points = 0.1 * outward + height[:, None] * np.array([0.0, 1.0, 0.0])
+    flat = Strands(points, outward, np.full(3, 0.004), np.ones(3), np.ones((1, 1, 3), np.float32), np.zeros(3))
+    whole = ribbons(flat, np.random.default_rng(0))
+    seen = ribbons(flat, np.random.default_rng(0), seen_from=np.array([0.0, 0.0, 1.2]))
+    assert (len(whole.vertices), len(whole.faces)) == (3 * 12, 3 * 10)
+    # The one behind is no longer there; the one at the side still shows in the outline.
+    assert np.array_equal(seen.vertices, whole.vertices[:24]) and np.array_equal(seen.faces, whole.faces[:20])
+    # Turned over, the front one is left without triangles, and stays in place for the others' numbers.
+    turned = ribbons(replace(flat, roll=np.array([np.pi, 0.0, 0.0])), np.random.default_rng(0), np.array([0, 0, 1.2]))
+    assert len(turned.vertices) == 24 and np.array_equal(turned.faces, whole.faces[10:20])
 
 
 def test_the_same_random_numbers_grow_the_same_hair() -> None:

@@ -66,6 +66,7 @@ class AnnyHead:
         self.hair_triangles: np.ndarray = tensors["hair_triangles"]
         self.hair_barycentric: np.ndarray = tensors["hair_barycentric"].astype(np.float32)
         self._weights = tensors["weights"].astype(np.float32)
+        self._unmoved = 1 - self._weights.sum(1, keepdims=True)
         self._rows = tensors["template"]  # vertices, then one row per joint
         macro = [(row, name[6:].split("-")) for row, name in enumerate(target_names) if name.startswith("macro/")]
         actions = [(row, name[7:]) for row, name in enumerate(target_names) if name.startswith("action/")]
@@ -174,8 +175,7 @@ class AnnyHead:
         stacked = np.stack(transforms)[:, :3].astype(np.float32)
         # One blended transform per vertex; what the joints' weights leave of 1 stays where it is.
         blended = (self._weights @ stacked.reshape(len(stacked), 12)).reshape(-1, 3, 4)
-        rest = 1 - self._weights.sum(1, keepdims=True)
-        return np.einsum("vab,vb->va", blended[..., :3], vertices) + blended[..., 3] + rest * vertices
+        return np.einsum("vab,vb->va", blended[..., :3], vertices) + blended[..., 3] + self._unmoved * vertices
 
 
 def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:

@@ -100,6 +100,12 @@ class Light:
 
 
 @wp.func
+def unit(v: wp.vec3f) -> wp.vec3f:
+    """v scaled to length 1; ``wp.normalize`` divides three times."""
+    return v * (1.0 / wp.sqrt(wp.max(wp.dot(v, v), 1.0e-20)))
+
+
+@wp.func
 def noise_texel(noise: wp.array2d(dtype=vec4b), row: int, column: int) -> wp.vec4f:
     texel = noise[row, column]
     return wp.vec4f(float(texel[0]), float(texel[1]), float(texel[2]), float(texel[3]))
@@ -253,8 +259,8 @@ def shade_point(
     paint: wp.array(dtype=Paint),
     light: wp.array(dtype=Light),
 ) -> wp.vec3f:
-    view = wp.normalize(light[0].camera - position)
-    normal = wp.normalize(normal_in)
+    view = unit(light[0].camera - position)
+    normal = unit(normal_in)
     # Thin shells (hair, collars) are seen from both sides.
     if wp.dot(normal, view) < 0.0 and material >= LASH:
         normal = -normal
@@ -304,7 +310,7 @@ def shade_point(
         )
         sharpness = 16.0 + 50.0 * lip
         bump = paint[0].bump * (1.0 + 3.0 * stubble + 1.5 * lip)
-        normal = wp.normalize(normal + wp.vec3f(fine[0], fine[1], fine[2]) * bump)
+        normal = unit(normal + wp.vec3f(fine[0], fine[1], fine[2]) * bump)
     elif material == EYE:
         forward = wp.clamp(direction[2], -1.0, 1.0)
         angle = wp.acos(forward)
@@ -371,7 +377,7 @@ def shade_point(
             )[1]
         albedo = mix(albedo, paint[0].cloth_second, smooth(-0.1, 0.1, phase))
         albedo = albedo * (1.0 + 0.10 * fine[0] + 0.10 * coarse[0])
-        normal = wp.normalize(normal + wp.vec3f(coarse[0], coarse[1], coarse[2]) * 0.12)
+        normal = unit(normal + wp.vec3f(coarse[0], coarse[1], coarse[2]) * 0.12)
     elif material == COLOURED:
         albedo = wp.vec3f(colour_in[0], colour_in[1], colour_in[2]) * (1.0 + 0.05 * fine[0])
         gloss = colour_in[3]
@@ -398,9 +404,9 @@ def shade_point(
     surround = ambient_light(light[0].ambient, normal) * occlusion
     colour = wp.cw_mul(albedo, key * (0.4 + 0.6 * occlusion) + surround)
 
-    half_way = wp.normalize(light[0].direction + view)
+    half_way = unit(light[0].direction + view)
     if material == HAIR:
-        tangent = wp.normalize(direction)
+        tangent = unit(direction)
         along = wp.dot(tangent, half_way)
         # The sine to the powers 70 and 12, multiplied out: a power takes longer than all of this.
         squared = wp.max(1.0 - along * along, 0.0)
@@ -437,7 +443,7 @@ def shade_point(
         if material == EYE:
             # A window or soft box over the viewer's shoulder shows in most eyes.
             window = smooth(
-                0.90, 0.96, wp.dot(mirrored, wp.normalize(view + light[0].direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0)))
+                0.90, 0.96, wp.dot(mirrored, unit(view + light[0].direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0)))
             )
             colour = colour + light[0].ambient[0] * (0.55 * window * occlusion)
     return colour

@@ -46,6 +46,20 @@ _ONE_SIDED_TABLE = ~_TWO_SIDED_TABLE
 _OPAQUE_SHELL_TABLE = _TWO_SIDED_TABLE & (np.arange(256) != Material.LENS)
 
 
+PACKED = np.dtype(
+    [
+        ("vertices", "V12"),
+        ("normals", "V12"),
+        ("uv", "V8"),
+        ("directions", "V12"),
+        ("occlusion", "V4"),
+        ("colours", "V16"),
+    ]
+)
+"""One vertex of a ``ShadedMesh`` as the kernels read it. As bytes: numpy copies rows of three numbers at a third of the
+speed."""
+
+
 @dataclass(frozen=True)
 class ShadedMesh:
     """A mesh with what its materials need.
@@ -94,12 +108,11 @@ def _joined_faces(meshes: Sequence[ShadedMesh]) -> np.ndarray:
 def _packed_vertices(meshes: Sequence[ShadedMesh]) -> np.ndarray:
     """(V, 16) float32: ``material_kernels.PackedVertex`` of all vertices of all meshes."""
     bounds = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
-    packed = np.empty((bounds[-1], 16), dtype=np.float32)
+    packed = np.empty(bounds[-1], dtype=PACKED)
     for mesh, start, stop in zip(meshes, bounds, bounds[1:], strict=False):
-        rows = packed[start:stop]
-        rows[:, 0:3], rows[:, 3:6], rows[:, 6:8] = mesh.vertices, mesh.normals, mesh.uv
-        rows[:, 8:11], rows[:, 11], rows[:, 12:16] = mesh.directions, mesh.occlusion, mesh.colours
-    return packed
+        for name in PACKED.fields or ():
+            packed[name][start:stop] = np.ascontiguousarray(getattr(mesh, name)).view(PACKED[name]).ravel()
+    return packed.view(np.float32).reshape(-1, 16)
 
 
 @dataclass(frozen=True)

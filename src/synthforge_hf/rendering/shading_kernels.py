@@ -60,7 +60,7 @@ def point_weights(surface: wp.array(dtype=Surface), a: int, b: int, c: int, x: w
         y,
     )
     w = wp.vec3f(wp.clamp(w[0], 0.0, 1.0), wp.clamp(w[1], 0.0, 1.0), wp.clamp(w[2], 0.0, 1.0))
-    return w / (w[0] + w[1] + w[2])
+    return w * (1.0 / (w[0] + w[1] + w[2]))
 
 
 @wp.func

@@ -52,13 +52,13 @@ def sample_background(
         blur = min(blur, 0.02)  # panoramas are soft by themselves
     else:
         kind = str(random.choice(KINDS, p=SHARES))
-        backdrop = _Backdrop(_scene(kind, SMALL if blur > 0.03 else LARGE, random), _gain(scene))
+        backdrop = _Backdrop(_scene(kind, _scene_size(blur), random), _gain(scene))
     image = backdrop.image
     if random.random() < settings.people_share:
         kind += "+people"
         _draw_people(image, random)
         blur = max(blur, 0.02)
-    if blur * image.width > SMOOTH:
+    while blur * image.width > SMOOTH:
         image = image.reduce(2)
     if kind != "plain" and blur * image.width > 0.3:
         image = image.filter(ImageFilter.GaussianBlur(blur * image.width))
@@ -67,6 +67,13 @@ def sample_background(
     light *= light
     light *= np.float32(backdrop.gain / 255**2)
     return light, kind
+
+
+def _scene_size(blur: float) -> int:
+    """Pixels across that are enough for a scene with so much blur."""
+    if blur > 0.03:
+        return SMALL
+    return MIDDLE if blur * LARGE > SMOOTH else LARGE
 
 
 def _gain(scene: LitScene) -> float:

@@ -29,6 +29,8 @@ class HeadFitter:
         self.head = head
         self.solid_faces = head.faces[head.parts != head.part_names.index("eyelashes")]
         self.scalp = np.unique(head.hair_triangles)
+        scalp = head.template[self.scalp].astype(np.float64)
+        self.scalp_spread = scalp - scalp.mean(0)
         self.ears = {
             side: np.unique(head.faces[head.parts == head.part_names.index(f"{side}_ear")])
             for side in ("left", "right")
@@ -64,9 +66,8 @@ class HeadFit:
     def __init__(self, fitter: HeadFitter, vertices: np.ndarray) -> None:
         self.fitter = fitter
         head = fitter.head
-        template = head.template[fitter.scalp].astype(np.float64)
         actual = vertices[fitter.scalp].astype(np.float64)
-        template_spread, actual_spread = template - template.mean(0), actual - actual.mean(0)
+        template_spread, actual_spread = fitter.scalp_spread, actual - actual.mean(0)
         left, _, right = np.linalg.svd(actual_spread.T @ template_spread)
         flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
         self.rotation: np.ndarray = left @ flip @ right

@@ -20,7 +20,6 @@ from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
 from synthforge_hf.generators.graphics.expression import fit_expression, sample_expression, sample_pose
 from synthforge_hf.generators.graphics.hair import grow_hair
-from synthforge_hf.generators.graphics.hair_strands import facing
 from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
 from synthforge_hf.generators.graphics.identity import sample_identity
 from synthforge_hf.generators.graphics.lighting import LUMINANCE, sample_lighting
@@ -214,12 +213,9 @@ class GraphicsGenerator:
         )
         hair_parts = []
         if hair is not None:
-            hair_parts = [
-                Part(hair.layer, CLASS_ID["hair"]),
-                Part(facing(hair.strands, camera.position), CLASS_ID["hair"]),
-            ]
+            hair_parts = [Part(hair.layer, CLASS_ID["hair"]), Part(hair.strands, CLASS_ID["hair"])]
             if hair.wisps is not None:
-                hair_parts.append(Part(facing(hair.wisps, camera.position), None))
+                hair_parts.append(Part(hair.wisps, None))
         worn = shared.dresser.dress(vertices, hair_parts, gender, age, paint["skin"], settings.accessories, stream)
         parts = [*shared.body_parts(body), *worn.parts, *worn.hair]
         if beard is not None:

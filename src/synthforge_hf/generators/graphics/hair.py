@@ -57,7 +57,7 @@ def grow_hair(
     """Grow the hair of a head with these (V, 3) vertices and normals (head frame, metres); None for a bald one.
 
     colour: (3,) linear reflectance of the hair, which mixed tones are relative to. seen_from: (3,) position of the
-    camera; clumps behind the head are left out, and nothing else depends on it. detail: see ``ribbons``.
+    camera; hair behind the head is left out, and nothing else depends on it. detail: see ``ribbons``.
     """
     if style.name == "bald":
         return None
@@ -81,7 +81,7 @@ def grow_hair(
     strands = merge([ribbons(group, random, seen_from, detail) for group in coloured])
     wisps = None
     if detail > NO_WISPS:
-        wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random)
+        wisps = ribbons(_coloured(_wisps(groups, style, random), style.tones, colour, random), random, seen_from)
     # Where clumps part, the layer shows: as grey or as light as they are on the whole.
     opaque = merge(meshes)
     tint = np.append(coloured[0].tint.mean((0, 1)), 1).astype(np.float32)

@@ -140,30 +140,18 @@ def _fall(
     off = normals[chosen].astype(np.float32)
     # An ear's own normals point every way; hair slides over it as over a bump of the head.
     off[ear] = unit(body[ear] - centre.astype(np.float32))
-    squared = (body * body).sum(1)
-    point = start[-1].astype(np.float32)
     radial = unit((start[-1] - centre) * np.array([1, 0, 1])).astype(np.float32)
     direction = unit(start[-1] - start[0]).astype(np.float32)
-    step = np.float32(length / HANGING_ROWS)
-    pull = inward.astype(np.float32)[:, None]
-    points, outwards = [], []
-    for _ in range(HANGING_ROWS):
-        weight = np.array([0, -1, 0.35 * forward], np.float32) - pull * radial
-        direction = unit(direction + weight * min(1.0, 60 * float(step)))
-        moved = point + direction * step
-        nearest = (squared - 2 * (moved @ body.T)).argmin(1)
-        normal = off[nearest]
-        height = np.einsum("ca,ca->c", moved - body[nearest], normal)
-        moved = moved + normal * np.maximum(away[nearest].astype(np.float32) - height, 0)[:, None]
-        direction = unit(moved - point)
-        point = moved
-        points.append(point)
-        outwards.append(radial)
-    fallen = np.stack(points)
+    pull = np.array([0, -1, 0.35 * forward], np.float32) - inward.astype(np.float32)[:, None] * radial
+    step = length / HANGING_ROWS
+    points = np.empty((HANGING_ROWS + 1, *direction.shape), np.float32)
+    points[0] = start[-1]
+    obstacles = [body, off, away.astype(np.float32)]
+    launch_on_cpu(load_hair_kernels().let_fall, [points, direction, pull, step, min(1.0, 60 * step), *obstacles])
+    fallen = points[1:]
     smooth = fallen.copy()
     smooth[:, 1:-1] = 0.25 * fallen[:, :-2] + 0.5 * fallen[:, 1:-1] + 0.25 * fallen[:, 2:]
     along = unit(np.gradient(smooth, axis=0))
-    outward = np.stack(outwards)
     # On the shoulders the hair lies flat: outwards is then up.
-    outward = unit(outward - np.einsum("rca,rca->rc", outward, along)[..., None] * along)
+    outward = unit(radial - np.einsum("rca,ca->rc", along, radial)[..., None] * along)
     return smooth, outward

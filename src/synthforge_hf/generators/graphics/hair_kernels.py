@@ -100,6 +100,7 @@ def weave_ribbons(
     metres_per_v: wp.float32,
     seen_from: wp.vec3f,
     far_cosine: wp.float32,
+    away_cosine: wp.float32,
     vertices: wp.array2d(dtype=wp.vec3f),
     normals: wp.array2d(dtype=wp.vec3f),
     uv: wp.array2d(dtype=wp.vec2f),
@@ -109,17 +110,19 @@ def weave_ribbons(
     faces: wp.array2d(dtype=wp.int32),
     number: wp.array(dtype=wp.int32),
 ):
-    """Write the ribbons of N clumps of K points one after the other, and how many there are.
+    """Write the ribbons of N clumps of K points one after the other, and how many and how many triangles there are.
 
     width, occlusion, roll: (N,). place: (N,) where on the texture each begins. tint: (N, K), or less where it is the
     same for all. profile: (K,) share of the width; light: (K,) share of the light. roundness, width_u, metres_per_v:
-    the module's constants. seen_from, far_cosine: clumps all of whose ground turns away from there by more than this
-    cosine are left out. vertices, ..., colours: (N, 2 K). faces: (N * (K - 1) * 2, 3).
+    the module's constants. seen_from: left out are clumps all of whose ground turns away from there by more than
+    far_cosine, and triangles that turn away by more than away_cosine. vertices, ..., colours: (N, 2 K). faces:
+    (N * (K - 1) * 2, 3). number: (2,).
     """
     steps = points.shape[1]
     upright = 1.0 / wp.sqrt(1.0 + roundness * roundness)
     leaning = roundness * upright
     r = int(0)
+    f = int(0)
     for n in range(points.shape[0]):
         near = bool(False)
         for k in range(0, steps, 2):
@@ -143,21 +146,57 @@ def weave_ribbons(
                 for edge in range(2):
                     sign = 2.0 * float(edge) - 1.0
                     i = 2 * k + edge
-                    vertices[r, i] = point + half * sign
-                    normals[r, i] = normal * upright + side * (leaning * sign)
+                    vertex = point + half * sign
+                    outside = normal * upright + side * (leaning * sign)
+                    vertices[r, i] = vertex
+                    normals[r, i] = outside
                     uv[r, i] = wp.vec2f(place[n][0] + 0.5 * sign * width_u, v / metres_per_v + place[n][1])
                     directions[r, i] = tangent
                     occlusions[r, i] = occlusion[n] * light[k]
                     colours[r, i] = wp.vec4f(dye[0], dye[1], dye[2], 1.0)
-                if k + 1 < steps:
-                    # Drawn one after the other, a ribbon's triangles share cache lines.
-                    first = 2 * (r * steps + k)
-                    f = 2 * (r * (steps - 1) + k)
-                    faces[f, 0] = first
-                    faces[f, 1] = first + 1
-                    faces[f, 2] = first + 2
-                    faces[f + 1, 0] = first + 1
-                    faces[f + 1, 1] = first + 3
-                    faces[f + 1, 2] = first + 2
+                    sight = vertex - seen_from
+                    if k + 1 < steps and wp.dot(outside, sight) <= away_cosine * wp.length(sight):
+                        # Drawn one after the other, a ribbon's triangles share cache lines.
+                        first = 2 * (r * steps + k)
+                        faces[f, 0] = first + edge
+                        faces[f, 1] = first + 1 + 2 * edge
+                        faces[f, 2] = first + 2
+                        f += 1
             r += 1
     number[0] = r
+    number[1] = f
+
+
+@wp.kernel
+def let_fall(
+    points: wp.array2d(dtype=wp.vec3f),
+    direction: wp.array(dtype=wp.vec3f),
+    pull: wp.array(dtype=wp.vec3f),
+    step: wp.float32,
+    turning: wp.float32,
+    body: wp.array(dtype=wp.vec3f),
+    off: wp.array(dtype=wp.vec3f),
+    away: wp.array(dtype=wp.float32),
+):
+    """Fill in (R, C) points from the first row down, ``step`` metres from one to the next.
+
+    direction: (C,) unit vectors, changed; each step turns them by ``turning`` times the pull, (C,). body, off, away:
+    (M,) obstacles, unit vectors off them, and the metres that points keep above the nearest one.
+    """
+    for c in range(points.shape[1]):
+        way = direction[c]
+        for r in range(1, points.shape[0]):
+            before = points[r - 1, c]
+            moved = before + unit_or_zero(way + pull[c] * turning) * step
+            nearest = int(0)
+            least = float(1.0e10)
+            for m in range(body.shape[0]):
+                distance = wp.length_sq(moved - body[m])
+                if distance < least:
+                    least = distance
+                    nearest = m
+            height = wp.dot(moved - body[nearest], off[nearest])
+            moved = moved + off[nearest] * wp.max(away[nearest] - height, 0.0)
+            way = unit_or_zero(moved - before)
+            points[r, c] = moved
+        direction[c] = way

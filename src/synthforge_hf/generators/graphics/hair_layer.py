@@ -6,6 +6,7 @@ import numpy as np
 
 from synthforge_hf.generators.graphics.hair_ground import ANCHOR_ROW, HairGround
 from synthforge_hf.generators.graphics.hair_strands import unit
+from synthforge_hf.generators.graphics.solids import grid_faces
 from synthforge_hf.rendering.mesh import cross
 from synthforge_hf.rendering.shading import Material, ShadedMesh
 
@@ -64,10 +65,7 @@ def _surface(grid: np.ndarray, closed: bool) -> ShadedMesh:
         grid = np.concatenate([grid, grid[:, :1]], axis=1)
     rows, columns = grid.shape[:2]
     vertices = grid.reshape(-1, 3).astype(np.float32)
-    r, c = np.meshgrid(np.arange(rows - 1), np.arange(columns - 1), indexing="ij")
-    first = (r * columns + c).ravel()
-    down, right = first + columns, first + 1
-    faces = np.concatenate([np.stack([first, down, right], 1), np.stack([right, down, down + 1], 1)]).astype(np.int32)
+    faces = grid_faces(rows, columns).astype(np.int32)
     directions = np.gradient(grid, axis=0)
     if closed:  # columns go around, and at the crown they meet
         around = np.concatenate([grid[:, -2:-1], grid, grid[:, 1:2]], axis=1)

@@ -1,6 +1,6 @@
 """Clumps of hair as ribbons: strips of triangles along a path, tapered to the tip, shaded as if they were round."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
@@ -16,9 +16,11 @@ ROUNDNESS = 0.35
 METRES_PER_V = 0.10
 """Length of hair over which the strand texture's v grows by 1."""
 AWAY = 0.3
-"""Cosine between line of sight and normal from which on a ribbon is taken to lie on the far side."""
+"""Cosine between line of sight and normal up to which a ribbon is drawn: some of the far side shows in the outline."""
 FAR_AWAY = 0.5
 """The same for a whole clump, by all of the ground it lies on: its ribbon is turned a little from that."""
+ALL = 2.0
+"""A cosine that none exceeds."""
 WIDER = 0.7
 """How clumps widen as they get fewer; at 1 they would cover the same area, but as they lie over each other they need
 not."""
@@ -50,7 +52,8 @@ def ribbons(
 ) -> ShadedMesh:
     """Turn clumps into one mesh of ``Material.HAIR`` with 2 K vertices and 2 (K - 1) triangles each.
 
-    seen_from: (3,) position; clumps that lie wholly on the far side of the head are left out. detail: share of the
+    seen_from: (3,) position; clumps that lie wholly on the far side of the head are left out, and of the others the
+    triangles that turn away: half of them, and they cost most of a picture's time. detail: share of the
     clumps that are drawn, the wider the fewer they are: for pictures that would not show them all.
     """
     place = random.random((len(strands.points), 2), np.float32)
@@ -68,7 +71,7 @@ def ribbons(
     occlusion = np.empty((number, 2 * steps), np.float32)
     colours = np.empty((number, 2 * steps, 4), np.float32)
     faces = np.empty((2 * (steps - 1) * number, 3), np.int32)
-    woven = np.zeros(1, np.int32)
+    woven = np.zeros(2, np.int32)
     if number:
         clumps = (strands.points, strands.outward, width, strands.occlusion, strands.tint, strands.roll, place)
         inputs = [_floats(values if len(values) == 1 else values[:number]) for values in clumps]
@@ -82,7 +85,7 @@ def ribbons(
                 STRAND_WIDTH_U,
                 METRES_PER_V,
                 [0.0, 0.0, 0.0] if seen_from is None else seen_from.tolist(),
-                2.0 if seen_from is None else FAR_AWAY,  # no cosine is greater
+                *((ALL, ALL) if seen_from is None else (FAR_AWAY, AWAY)),
                 vectors["vertices"],
                 vectors["normals"],
                 uv,
@@ -93,8 +96,8 @@ def ribbons(
                 woven,
             ],
         )
-    drawn = int(woven[0])
-    faces = faces[: 2 * (steps - 1) * drawn]
+    drawn, triangles = woven.tolist()
+    faces = faces[:triangles]
     return ShadedMesh(
         faces=faces,
         materials=np.full(len(faces), Material.HAIR, dtype=np.uint8),
@@ -116,16 +119,6 @@ def load_hair_kernels() -> ModuleType:
     from synthforge_hf.generators.graphics import hair_kernels
 
     return hair_kernels
-
-
-def facing(mesh: ShadedMesh, position: np.ndarray) -> ShadedMesh:
-    """The ribbons on the side of the head that can be seen from a (3,) position, with a little of the far side for the
-    outline: about half of them, and they cost most of a picture's time."""
-    sight = mesh.vertices - position.astype(np.float32)
-    towards = np.einsum("va,va->v", mesh.normals, sight)
-    near = towards <= AWAY * np.sqrt(np.einsum("va,va->v", sight, sight))
-    kept = np.flatnonzero(near.take(mesh.faces[:, 0]))
-    return replace(mesh, faces=mesh.faces.take(kept, axis=0), materials=mesh.materials.take(kept))
 
 
 def curl(
