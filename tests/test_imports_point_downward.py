@@ -15,6 +15,7 @@ EVERYWHERE = {
     "randomness",
     "segmentation_classes",
     "unpickling",
+    "warp_runtime",
 }
 ORDER = [
     "heads",

@@ -16,15 +16,15 @@ def random_stream(seed: int, index: int, purpose: str) -> np.random.Generator:
     The name is hashed into the 128-bit key of a Philox counter generator.
     """
     digest = hashlib.blake2b(f"{seed}/{index}/{purpose}".encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(_Key(digest)))
+    return np.random.Generator(np.random.Philox(_Key(digest)))  # type: ignore[arg-type]
 
 
 class _Key(ISeedSequence):
-    """Seeds Philox with a key as it is. By its argument ``key`` the numbers are the same, but numpy then asks the system
-    for entropy first, and throws it away."""
+    """Seeds Philox with a key as it is. By its argument ``key`` the numbers are the same, but numpy would first ask the
+    system for entropy, and throw it away."""
 
     def __init__(self, digest: bytes) -> None:
         self._words = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
 
-    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+    def generate_state(self, n_words: int, dtype: object = np.uint32) -> np.ndarray:
         return self._words

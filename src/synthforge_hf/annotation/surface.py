@@ -1,7 +1,6 @@
 """The part of a mesh that a camera sees: one rasterisation that all labels are read from. On the CPU."""
 
 from dataclasses import dataclass
-from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -10,8 +9,8 @@ import torch
 
 from synthforge_hf.generators.base import LabelledMesh
 from synthforge_hf.rendering.camera import PinholeCamera
-from synthforge_hf.rendering.launching import launch_on_cpu
-from synthforge_hf.rendering.rasterize import load_warp, rasterize
+from synthforge_hf.rendering.rasterize import rasterize
+from synthforge_hf.warp_runtime import launch_on_cpu, load_kernels
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,9 @@ def _rasterized(mesh: LabelledMesh, camera: PinholeCamera, chosen: np.ndarray | 
     )
 
 
-@cache
 def load_label_kernels() -> ModuleType:
-    """Start Warp and return our kernels."""
-    load_warp()
-    from synthforge_hf.annotation import label_kernels
-
-    return label_kernels
+    """Return the kernels that read labels off a surface."""
+    return load_kernels("synthforge_hf.annotation.label_kernels")
 
 
 def launch_over_rows(kernel: Any, surface: VisibleSurface, inputs: list[Any]) -> None:

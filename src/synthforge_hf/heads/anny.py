@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import safe_open
 
 from synthforge_hf.heads.base import HeadCoefficients, LandmarkModel, check_shapes
+from synthforge_hf.warp_runtime import launch_on_cpu, load_kernels
 
 ASSET = Path(__file__).parent / "assets" / "makehuman_head.safetensors"
 
@@ -79,12 +80,9 @@ class AnnyHead:
         filled = [words + [FACTORS[-1]] * (longest - len(words)) for _, words in macro]
         self._macro_factors = np.array([[FACTORS.index(word) for word in words] for words in filled])
         self._macro_targets = _dense_targets(tensors, len(self._rows))[self._macro_rows]
-        bounds = [slice(start, stop) for start, stop in pairwise(tensors["target_starts"].tolist())]
-        coordinates = 3 * tensors["target_indices"][:, None].astype(np.intp) + np.arange(3)
-        deltas = tensors["target_deltas"].astype(np.float32)
-        self._target_coordinates = [coordinates[bound].ravel() for bound in bounds]
-        self._target_deltas = [deltas[bound].ravel() for bound in bounds]
-        self._target_sizes = np.array([len(moves) for moves in self._target_deltas])
+        self._target_starts = tensors["target_starts"].astype(np.int64)
+        self._target_rows = tensors["target_indices"].astype(np.int32)
+        self._target_deltas = tensors["target_deltas"].astype(np.float32)
         local: dict[str, dict[str, int]] = {}
         for row, name in enumerate(target_names):
             if name.startswith("local/"):
@@ -135,13 +133,12 @@ class AnnyHead:
 
     def _displacement(self, weights: np.ndarray) -> np.ndarray:
         """Return (rows, 3) float32, the sum of the targets that have a weight; each moves only a small region."""
-        active = np.flatnonzero(weights)
-        if not len(active):
-            return np.zeros(self._rows.shape, dtype=np.float32)
-        moved = np.concatenate([self._target_coordinates[row] for row in active])
-        by = np.concatenate([self._target_deltas[row] for row in active])
-        by *= np.repeat(weights[active], self._target_sizes[active])
-        return np.bincount(moved, by, self._rows.size).astype(np.float32).reshape(self._rows.shape)
+        active = np.flatnonzero(weights).astype(np.int32)
+        moved = np.zeros(self._rows.shape, dtype=np.float32)
+        targets = [self._target_starts, self._target_rows, self._target_deltas]
+        kernel = load_kernels("synthforge_hf.heads.anny_kernels").add_targets
+        launch_on_cpu(kernel, [active, weights, *targets, moved])
+        return moved
 
     def _identity_weights(self, identity: np.ndarray) -> np.ndarray:
         """Blend weight of every target for one identity vector."""

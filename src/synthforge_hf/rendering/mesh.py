@@ -1,12 +1,8 @@
 """Small operations on triangle meshes."""
 
-from functools import cache
-from types import ModuleType
-
 import numpy as np
 
-from synthforge_hf.rendering.launching import launch_on_cpu
-from synthforge_hf.rendering.rasterize import load_warp
+from synthforge_hf.warp_runtime import launch_on_cpu, load_kernels
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -16,17 +12,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """
     normals = np.zeros((len(vertices), 3), dtype=np.float32)
     inputs = [np.ascontiguousarray(vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32), normals]
-    launch_on_cpu(_load_kernels().add_face_normals, inputs)
+    launch_on_cpu(load_kernels("synthforge_hf.rendering.mesh_kernels").add_face_normals, inputs)
     return normals
-
-
-@cache
-def _load_kernels() -> ModuleType:
-    """Start Warp and return our kernels."""
-    load_warp()
-    from synthforge_hf.rendering import mesh_kernels
-
-    return mesh_kernels
 
 
 def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,18 +1,14 @@
 """The triangle each pixel sees: a z-buffer on Warp (CPU and CUDA, one kernel) or PyTorch3D behind the same function."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from types import ModuleType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from synthforge_hf.errors import SynthForgeError
+from synthforge_hf.warp_runtime import load_kernels, start_warp
 
 NEAR = 1e-3
 """Metres. A triangle with any vertex nearer than this (or behind the camera) is not drawn."""
@@ -157,35 +153,9 @@ def _check_input(vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: in
         raise ValueError(f"faces index vertices {int(faces.min())} to {int(faces.max())}, of {vertices.shape[1]}")
 
 
-@contextmanager
-def _native_stderr_silenced() -> Iterator[None]:
-    """Keep Warp's C library from announcing on every start of every worker that there is no GPU."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as sink:
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-@cache
 def load_warp() -> tuple[ModuleType, ModuleType]:
-    """Start Warp once per process, without its banner; return it and our kernels (compiled at first launch, cached)."""
-    try:
-        import warp
-    except ImportError as error:
-        raise SynthForgeError(
-            f"rendering needs Warp, which does not import ({error}): pip install warp-lang"
-        ) from error
-    warp.config.log_level = warp.LOG_WARNING
-    with nullcontext() if torch.cuda.is_available() else _native_stderr_silenced():
-        warp.init()
-    from synthforge_hf.rendering import rasterize_kernels
-
-    return warp, rasterize_kernels
+    """Return Warp and the kernels of this module."""
+    return start_warp(), load_kernels("synthforge_hf.rendering.rasterize_kernels")
 
 
 def _rasterize_warp(

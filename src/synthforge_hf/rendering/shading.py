@@ -16,10 +16,11 @@ import torch
 
 from synthforge_hf.rendering.camera import PinholeCamera
 from synthforge_hf.rendering.mesh import cross
-from synthforge_hf.rendering.rasterize import as_warp, depth_map, draw, load_warp, torch_stream
+from synthforge_hf.rendering.rasterize import as_warp, depth_map, draw, torch_stream
+from synthforge_hf.warp_runtime import load_kernels, start_warp
 
-SHADOW_SIZES = (256, 384)
-"""Pixels across the shadow map: least and most. It has as many as the image where that lies between."""
+SHADOW_SIZES = (192, 384)
+"""Pixels across the shadow map: least and most. It has three quarters of the image's where that lies between."""
 SHADOW_WIDTH = 0.62
 """Metres that the shadow map spans around the head."""
 SHADOW_CENTRE = np.array([0.0, -0.05, -0.07])
@@ -145,15 +146,6 @@ def tone_table() -> np.ndarray:
     return np.rint(255 * srgb).astype(np.uint8)
 
 
-@cache
-def load_kernels() -> Any:
-    """Import the kernel module once (Warp compiles it on first use and keeps the result in its cache folder)."""
-    load_warp()
-    from synthforge_hf.rendering import shading_kernels
-
-    return shading_kernels
-
-
 def shade(
     meshes: Sequence[ShadedMesh],
     camera: PinholeCamera,
@@ -181,8 +173,7 @@ def _shade(
     background: np.ndarray,
     device: str,
 ) -> np.ndarray:
-    warp, _ = load_warp()
-    kernels = load_kernels()
+    warp, kernels = start_warp(), load_kernels("synthforge_hf.rendering.shading_kernels")
     height, width = camera.height, camera.width
 
     world = np.concatenate([mesh.vertices for mesh in meshes])
@@ -239,7 +230,7 @@ def _shade(
     casting = materials.take(order) != Material.HAIR
     casting[::2] = True
     opaque = torch.from_numpy(faces.numpy().take(np.flatnonzero(casting), axis=0)).to(device)
-    size = int(np.clip(width, *SHADOW_SIZES))
+    size = int(np.clip(0.75 * width, *SHADOW_SIZES))
     rows, offset, shadow = shadow_map(world, opaque, num_one_sided, lighting.direction, size, device)
     light.shadow = warp.from_torch(shadow, dtype=warp.float32)
     light.shadow_rows = warp.mat33f(*rows.ravel().tolist())

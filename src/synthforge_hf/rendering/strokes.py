@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from synthforge_hf.rendering.launching import launch_on_cpu
-from synthforge_hf.rendering.rasterize import load_warp
+from synthforge_hf.warp_runtime import launch_on_cpu, load_kernels
 
 
 def draw_strokes(
@@ -14,10 +13,8 @@ def draw_strokes(
     begin, way: (N, 2) float32 x, y in pixels: where strokes begin, and how far they go. value: (N,) uint8.
     thickness: of the strokes, pixels. What lies outside the picture is not drawn.
     """
-    load_warp()
-    from synthforge_hf.rendering import stroke_kernels
-
     drawn = np.zeros((height, width), dtype=np.uint8)
     inputs = [np.ascontiguousarray(each, dtype=np.float32) for each in (begin, way)]
-    launch_on_cpu(stroke_kernels.draw_strokes, [*inputs, np.ascontiguousarray(value), thickness, drawn])
+    kernel = load_kernels("synthforge_hf.rendering.stroke_kernels").draw_strokes
+    launch_on_cpu(kernel, [*inputs, np.ascontiguousarray(value), thickness, drawn])
     return drawn

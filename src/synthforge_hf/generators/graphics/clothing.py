@@ -288,7 +288,7 @@ def _neck_radius(neck: HeadFit) -> tuple[np.ndarray, np.ndarray]:
     azimuth = np.where(azimuth > np.pi, azimuth - 2 * np.pi, azimuth)
     polar = np.radians([84.0, 88.0, 92.0])[:, None]
     radius = neck.look_up(
-        neck.skull, np.broadcast_to(azimuth, (3, COLLAR_COLUMNS)), np.broadcast_to(polar, (3, COLLAR_COLUMNS))
+        neck.throat, np.broadcast_to(azimuth, (3, COLLAR_COLUMNS)), np.broadcast_to(polar, (3, COLLAR_COLUMNS))
     )
     radius = np.minimum(radius.min(0), 0.085 * neck.scale)
     for _ in range(3):

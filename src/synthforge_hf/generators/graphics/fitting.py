@@ -47,6 +47,7 @@ class HeadFitter:
         height = template[shell, 1]
         self.outer_faces = shell[(height > -0.4).all(1)]
         self.neck_faces = shell[((height > -0.32) & (height < -0.07)).all(1)]
+        self.throat_faces = shell[((height > -0.2) & (height < -0.08)).any(1)]
         self.head_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.135).all(1)]
         self.upper_faces = self.solid_faces[(template[self.solid_faces, 1] > -0.2).all(1)]
 
@@ -83,7 +84,7 @@ class HeadFit:
     def neck(self) -> "HeadFit":
         """The same person in the frame of the shoulders, directions counted from the middle of the neck."""
         other = copy(self)
-        for name in ("front", "skull"):
+        for name in ("front", "skull", "throat"):
             other.__dict__.pop(name, None)
         vertices = self.to_world(self.points)
         other.rotation, other.origin = np.eye(3), vertices[self.fitter.throat].mean(0)
@@ -154,6 +155,11 @@ class HeadFit:
         """(AROUND_ROWS, AROUND_COLUMNS) distance of the outermost surface (ears included) from the skull's centre;
         rows are angles from straight up to straight down, columns azimuths from -pi to pi."""
         return self.wrap(self.points, self.outer_faces)
+
+    @cached_property
+    def throat(self) -> np.ndarray:
+        """The map ``skull`` of the middle of the neck alone."""
+        return self.wrap(self.points, self.fitter.throat_faces)
 
     def wrap(self, points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         """The map ``skull`` of other surfaces."""

@@ -156,8 +156,7 @@ class GraphicsGenerator:
             raise UsageError("device cuda is not available here: use --device cpu")
         self.settings = settings
         self.device = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-        # Most of what the first sample would take longer than others: a worker that says it is ready, is.
-        _load_shared()
+        _warm_up(self.device)
 
     def generate(self, seed: int, index: int, resolution: int) -> GeneratedFace:
         shared, settings = _load_shared(), self.settings
@@ -195,7 +194,7 @@ class GraphicsGenerator:
             paint["hair"],
             person("hair shape"),
             seen_from=camera.position,
-            detail=min(1.0, (resolution / FULL_DETAIL) ** 0.75),
+            detail=min(1.0, resolution / FULL_DETAIL),
         )
         beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
         beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))
@@ -310,3 +309,14 @@ class GraphicsGenerator:
             "makeup": bool(made_up),
         }
         return paint, description
+
+
+def _warm_up(device: str) -> None:
+    """Draw a face once per process and device: the first one waits for kernels and tables, and a worker that says it is
+    ready, is."""
+    if device not in _WARM:
+        _WARM.add(device)
+        GraphicsGenerator(GraphicsSettings(), device).generate(0, 0, 16)
+
+
+_WARM: set[str] = set()

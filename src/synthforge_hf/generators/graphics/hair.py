@@ -19,8 +19,8 @@ from synthforge_hf.generators.graphics.hair_layer import (
 from synthforge_hf.generators.graphics.hair_strands import Strands, curl, load_hair_kernels, ribbons, unit
 from synthforge_hf.generators.graphics.hair_styles import HairStyle, HairTones
 from synthforge_hf.heads.anny import AnnyHead
-from synthforge_hf.rendering.launching import launch_on_cpu
 from synthforge_hf.rendering.shading import ShadedMesh, merge
+from synthforge_hf.warp_runtime import launch_on_cpu
 
 # Polar angle of the hairline (from the crown) over the angle around the head (0 = forehead, 180 = nape), degrees.
 HAIRLINE = np.array(

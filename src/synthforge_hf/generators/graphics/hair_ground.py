@@ -13,7 +13,7 @@ import numpy as np
 
 from synthforge_hf.generators.graphics.hair_strands import load_hair_kernels, unit
 from synthforge_hf.heads.anny import AnnyHead
-from synthforge_hf.rendering.launching import launch_on_cpu
+from synthforge_hf.warp_runtime import launch_on_cpu
 
 ANCHOR_ROW, HANGING_ROWS = 24, 24
 SCALP_STEP_DEG = 150.0 / 45

@@ -1,15 +1,13 @@
 """Clumps of hair as ribbons: strips of triangles along a path, tapered to the tip, shaded as if they were round."""
 
 from dataclasses import dataclass
-from functools import cache
 from types import ModuleType
 
 import numpy as np
 
-from synthforge_hf.rendering.launching import launch_on_cpu
 from synthforge_hf.rendering.mesh import cross
-from synthforge_hf.rendering.rasterize import load_warp
 from synthforge_hf.rendering.shading import Material, ShadedMesh
+from synthforge_hf.warp_runtime import launch_on_cpu, load_kernels
 
 ROUNDNESS = 0.35
 """How far the normals of a ribbon's edges lean outwards, so that it catches the light like a thin cylinder."""
@@ -112,13 +110,9 @@ def _floats(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-@cache
 def load_hair_kernels() -> ModuleType:
-    """Start Warp and return our kernels."""
-    load_warp()
-    from synthforge_hf.generators.graphics import hair_kernels
-
-    return hair_kernels
+    """Return the kernels of all modules of hair."""
+    return load_kernels("synthforge_hf.generators.graphics.hair_kernels")
 
 
 def curl(
