@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 
 from synthforge_hf.errors import SynthForgeError
 
@@ -24,6 +23,8 @@ def start_warp() -> ModuleType:
         raise SynthForgeError(
             f"rendering needs Warp, which does not import ({error}): pip install warp-lang"
         ) from error
+    import torch  # not above: who only reads data sets does without
+
     warp.config.log_level = warp.LOG_WARNING
     with nullcontext() if torch.cuda.is_available() else _native_stderr_silenced():
         warp.init()

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthforge_hf.rendering.mesh import cross
-
 
 @dataclass(frozen=True)
 class PinholeCamera:
@@ -65,9 +63,9 @@ def orbit_camera(
     """
     direction = np.array([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
     forward = -direction
-    right = cross(forward, np.array([0.0, 1.0, 0.0]))
+    right = np.cross(forward, np.array([0.0, 1.0, 0.0]))
     right /= np.linalg.norm(right)
-    down = cross(forward, right)
+    down = np.cross(forward, right)
     rotation = np.stack([right, down, forward])
     cosine, sine = np.cos(roll), np.sin(roll)
     rotation = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]) @ rotation
