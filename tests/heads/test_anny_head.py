@@ -127,3 +127,18 @@ def mirror_identity(head: AnnyHead, identity: np.ndarray) -> np.ndarray:
         elif feature.endswith("trans-in-out") and folder in ("head", "nose", "mouth", "neck"):
             result[number] = -identity[number]
     return result
+
+
+def test_actions_move_every_identity_alike() -> None:
+    head, random = load_anny_head(), np.random.default_rng(0)
+    still = head.neutral()
+    actions = random.uniform(0, 1, len(head.expression_names)).astype(np.float32)
+    moved = head.expression_displacement(actions)
+    assert moved.shape == head.template.shape and moved.dtype == np.float32
+    for age in (0.1, 0.9):
+        still.identity[PHENOTYPES.index("age")] = age
+        difference = head.vertices(HeadCoefficients(still.identity, actions, still.pose)) - head.vertices(still)
+        np.testing.assert_allclose(moved, difference, atol=1e-6)
+    # They add up.
+    alone = [head.expression_displacement(np.where(np.arange(52) % 2 == odd, actions, 0)) for odd in (0, 1)]
+    np.testing.assert_allclose(alone[0] + alone[1], moved, atol=1e-6)

@@ -173,9 +173,10 @@ def test_shared_edges_and_corners_belong_to_one_triangle(on_centres: bool) -> No
     assert torch.equal(together.triangle, alone.triangle.max(0, keepdim=True).values)
 
 
-@pytest.mark.parametrize("columns", [3, 15, 16, 17, 40])
+@pytest.mark.parametrize("columns", [3, 15, 16, 17, 27, 29, 31, 33, 40])
 def test_narrow_and_wide_triangles_share_their_edges(columns: int) -> None:
-    """Few pixels of a row are tested one by one, many are computed: side by side, both leave no pixel out or over."""
+    """Small triangles (up to 32 pixels) are tested in whole numbers, larger ones computed: side by side, they leave no
+    pixel out or over."""
     random = np.random.default_rng(columns)
     outline = 4 + columns * np.array([[0, 0], [1, 0.1], [1.1, 1], [0.1, 0.9]]) + random.uniform(-0.5, 0.5, (4, 2))
     points = np.concatenate([outline, [4 + columns * random.uniform(0.4, 0.6, 2), [150.3, -20.7]]])
