@@ -9,6 +9,7 @@ from synthforge_hf.annotation import Annotations, annotate
 from synthforge_hf.errors import UsageError
 from synthforge_hf.generators import load_generator
 from synthforge_hf.generators.base import FaceGenerator, GeneratedFace
+from synthforge_hf.generators.graphics import generator
 from synthforge_hf.generators.graphics.settings import (
     CameraEffectSettings,
     CameraSettings,
@@ -16,6 +17,7 @@ from synthforge_hf.generators.graphics.settings import (
     HeadSettings,
 )
 from synthforge_hf.rendering.camera import project
+from synthforge_hf.rendering.shading import Scene, shade
 from synthforge_hf.segmentation_classes import CLASS_ID
 
 SEEDS = range(16)
@@ -103,6 +105,30 @@ def test_the_same_sample_gives_the_same_bytes_in_any_order() -> None:
     assert first.attributes == again.attributes
     other = generator.generate(4, 5, 128)
     assert first.image.tobytes() != other.image.tobytes()
+
+
+def test_faces_drawn_together_look_as_they_do_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU several are drawn at once; the CPU can, too, if asked."""
+    source = load_generator("graphics", device="cpu")
+    indices = [3, 10, 4, 27, 12]
+    alone = [source.generate(1, index, 96) for index in indices]
+    assert {face.attributes["glasses"] for face in alone} > {"none"}  # some have see-through surfaces, some have none
+    drawn: list[int] = []
+
+    def shade_and_count(scenes: list[Scene], device: str) -> np.ndarray:
+        drawn.append(len(scenes))
+        return shade(scenes, device)
+
+    monkeypatch.setattr(generator, "shade", shade_and_count)
+    assert [len(list(source.generate_many(1, chosen, 96))) for chosen in ([], indices)] == [0, 5]
+    assert drawn == [1] * 5
+    monkeypatch.setattr(generator, "batch_size", {"cpu": 3}.get)
+    drawn.clear()
+    for face, other in zip(source.generate_many(1, indices, 96), alone, strict=True):
+        assert np.array_equal(face.image, other.image)
+        assert face.attributes == other.attributes
+        assert np.array_equal(annotate(face).segmentation, annotate(other).segmentation)
+    assert drawn == [3, 2]
 
 
 def test_resolution_changes_pixels_not_the_scene() -> None:

@@ -6,6 +6,7 @@ import torch
 
 from synthforge_hf.annotation import annotate
 from synthforge_hf.generators import load_generator
+from synthforge_hf.generators.graphics.generator import BATCH_ON_CUDA
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -25,3 +26,10 @@ def test_a_face_is_the_same_every_time() -> None:
     generator = load_generator("graphics", device="cuda")
     first, second = (generator.generate(5, 2, 256).image for _ in "ab")
     assert np.array_equal(first, second)
+
+
+def test_a_batch_looks_as_its_faces_do_one_by_one() -> None:
+    generator = load_generator("graphics", device="cuda")
+    indices = list(range(40, 40 + BATCH_ON_CUDA + 3))
+    for index, face in zip(indices, generator.generate_many(5, indices, 192), strict=True):
+        assert np.array_equal(face.image, generator.generate(5, index, 192).image)

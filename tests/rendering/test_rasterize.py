@@ -190,6 +190,30 @@ def test_narrow_and_wide_triangles_share_their_edges(columns: int) -> None:
     assert torch.equal(covered == 1, together.triangle[0] >= 0)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_pictures_of_a_batch_may_have_triangles_of_their_own(device: str) -> None:
+    scenes = [triangle_soup(np.random.default_rng(seed), count) for seed, count in ((0, 30), (1, 12), (2, 45))]
+    one_sided = [10, 0, 45]
+    intrinsics = [torch.tensor(pinhole(focal, 64, 48), device=device) for focal in (40, 50, 60)]
+    vertices = torch.zeros((3, max(len(points) for points, _ in scenes), 3), device=device)
+    faces = torch.zeros((3, 45, 3), dtype=torch.int32, device=device)
+    for number, (points, triangles) in enumerate(scenes):
+        vertices[number, : len(points)] = torch.as_tensor(points, device=device)
+        faces[number, : len(triangles)] = torch.as_tensor(triangles, device=device)
+    together = depth_map(vertices, faces, torch.stack(intrinsics), 48, 64, num_one_sided=one_sided)
+    for number, (points, triangles) in enumerate(scenes):
+        alone = depth_map(
+            torch.as_tensor(points, device=device)[None],
+            torch.as_tensor(triangles, device=device),
+            intrinsics[number][None],
+            48,
+            64,
+            num_one_sided=one_sided[number],
+        )
+        assert (alone > 0).float().mean() > 0.1
+        assert torch.equal(together[number], alone[0])
+
+
 def test_mirrored_scene_gives_mirrored_fragments() -> None:
     vertices, faces = triangle_soup(np.random.default_rng(11), 60)
     intrinsics = pinhole(50, 64, 48)

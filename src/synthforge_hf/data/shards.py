@@ -1,7 +1,7 @@
 """One shard, made from nothing but the request: the same request always gives the same bytes."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from synthforge_hf.converted_folder import file_sha256
 from synthforge_hf.data.recipes import Recipe
 from synthforge_hf.data.schema import dataset_features, encode_sample, encode_table
 from synthforge_hf.errors import SynthForgeError
-from synthforge_hf.generators.base import FaceGenerator
+from synthforge_hf.generators.base import FaceGenerator, generate_many
 
 _ROWS_PER_GROUP = 64
 
@@ -49,8 +49,14 @@ def rows_per_group(resolution: int) -> int:
 
 def make_row(generator: FaceGenerator, request: SampleRequest, index: int) -> dict[str, Any]:
     """Generate, annotate and encode sample ``index``."""
-    face = generator.generate(request.seed, index, request.resolution)
-    return encode_sample(face, annotate(face), request.recipe, request.seed, index, generator.license)
+    return next(make_rows(generator, request, [index]))
+
+
+def make_rows(generator: FaceGenerator, request: SampleRequest, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The same for several samples."""
+    faces = generate_many(generator, request.seed, indices, request.resolution)
+    for index, face in zip(indices, faces, strict=True):
+        yield encode_sample(face, annotate(face), request.recipe, request.seed, index, generator.license)
 
 
 def row_features(row: dict[str, Any]) -> Features:
@@ -75,8 +81,7 @@ def write_shard(
     try:
         for start in range(0, len(indices), group):
             rows = []
-            for index in indices[start : start + group]:
-                row = make_row(generator, request, index)
+            for row in make_rows(generator, request, indices[start : start + group]):
                 features = features or row_features(row)
                 _check_attributes(row, features)
                 rows.append(row)

@@ -4,6 +4,7 @@ A generator makes an image and the geometry behind it; all labels are derived fr
 ``synthforge_hf.annotation``, the same way for every generator.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -104,3 +105,14 @@ class FaceGenerator(Protocol):
     def generate(self, seed: int, index: int, resolution: int) -> GeneratedFace:
         """Make sample ``index`` of the data set with ``seed`` as a square image of ``resolution`` pixels."""
         ...
+
+
+def generate_many(
+    generator: FaceGenerator, seed: int, indices: Sequence[int], resolution: int
+) -> Iterator[GeneratedFace]:
+    """Make samples one after the other, or as a generator's own method ``generate_many`` makes several: the same
+    ones."""
+    several = getattr(generator, "generate_many", None)
+    if several is None:
+        return (generator.generate(seed, index, resolution) for index in indices)
+    return iter(several(seed, indices, resolution))

@@ -213,11 +213,11 @@ def ambient_light(sh: wp.array(dtype=wp.vec3f), n: wp.vec3f) -> wp.vec3f:
 
 
 @wp.func
-def lit_share(light: wp.array(dtype=Light), position: wp.vec3f) -> float:
+def lit_share(light: wp.array(dtype=Light), scene: int, position: wp.vec3f) -> float:
     """Share of the key light that arrives, from nine taps of the shadow map: a lamp has a size, and the shadows of
     single clumps of hair run into one another."""
-    spot = light[0].shadow_rows * position + light[0].shadow_offset
-    size = light[0].shadow.shape[0]
+    spot = light[scene].shadow_rows * position + light[scene].shadow_offset
+    size = light[scene].shadow.shape[0]
     column = int(wp.floor(spot[0]))
     row = int(wp.floor(spot[1]))
     if column < 1 or row < 1 or column >= size - 1 or row >= size - 1:
@@ -230,7 +230,7 @@ def lit_share(light: wp.array(dtype=Light), position: wp.vec3f) -> float:
     total = float(0.0)
     for dy in range(3):
         for dx in range(3):
-            depth = light[0].shadow[row + dy - 1, column + dx - 1]
+            depth = light[scene].shadow[row + dy - 1, column + dx - 1]
             if depth == 0.0 or spot[2] < depth + SHADOW_BIAS:
                 total += across[dx] * down[dy]
     return total
@@ -258,8 +258,9 @@ def shade_point(
     colour_in: wp.vec4f,
     paint: wp.array(dtype=Paint),
     light: wp.array(dtype=Light),
+    scene: int,
 ) -> wp.vec3f:
-    view = unit(light[0].camera - position)
+    view = unit(light[scene].camera - position)
     normal = unit(normal_in)
     # Thin shells (hair, collars) are seen from both sides.
     if wp.dot(normal, view) < 0.0 and material >= LASH:
@@ -271,64 +272,76 @@ def shade_point(
     coarse = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     fine = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     if material == SKIN or material == CLOTH:
-        coarse = noise_at(paint[0].noise, u * 3.0 + paint[0].noise_offset[0], v * 2.0 + paint[0].noise_offset[1])
+        coarse = noise_at(
+            paint[scene].noise, u * 3.0 + paint[scene].noise_offset[0], v * 2.0 + paint[scene].noise_offset[1]
+        )
     if material != HAIR and material != EYE and material != LASH and material != LENS:
-        fine = nearest_noise(paint[0].noise, u * 17.0 + paint[0].noise_offset[1], v * 11.0 + paint[0].noise_offset[0])
-    albedo = paint[0].skin
+        fine = nearest_noise(
+            paint[scene].noise, u * 17.0 + paint[scene].noise_offset[1], v * 11.0 + paint[scene].noise_offset[0]
+        )
+    albedo = paint[scene].skin
     wrap = wp.vec3f(0.0, 0.0, 0.0)
     gloss = float(0.0)
     sharpness = float(20.0)
     mask = wp.vec4f(0.0, 0.0, 0.0, 0.0)
     if material == SKIN:
-        mask = mask_at(paint[0].masks, u, v)
-        tone = 1.0 + paint[0].blotch * (coarse[0] + 0.3 * fine[0])
+        mask = mask_at(paint[scene].masks, u, v)
+        tone = 1.0 + paint[scene].blotch * (coarse[0] + 0.3 * fine[0])
         albedo = wp.vec3f(
-            paint[0].skin[0] * tone, paint[0].skin[1] * tone * (1.0 - 0.035 * coarse[1]), paint[0].skin[2] * tone
+            paint[scene].skin[0] * tone,
+            paint[scene].skin[1] * tone * (1.0 - 0.035 * coarse[1]),
+            paint[scene].skin[2] * tone,
         )
         albedo = mix(
-            albedo, paint[0].flush, wp.clamp(paint[0].flush_strength * mask[2] * (0.8 + 0.4 * coarse[1]), 0.0, 1.0)
+            albedo,
+            paint[scene].flush,
+            wp.clamp(paint[scene].flush_strength * mask[2] * (0.8 + 0.4 * coarse[1]), 0.0, 1.0),
         )
-        spots = smooth(1.1, 1.7, fine[2] + 0.3 * coarse[2]) * paint[0].freckles
+        spots = smooth(1.1, 1.7, fine[2] + 0.3 * coarse[2]) * paint[scene].freckles
         albedo = mix(albedo, wp.cw_mul(albedo, wp.vec3f(0.62, 0.48, 0.38)), spots * (1.0 - mask[0]))
-        albedo = mix(albedo, paint[0].lid, paint[0].lid_strength * mask[3])
+        albedo = mix(albedo, paint[scene].lid, paint[scene].lid_strength * mask[3])
         lip = mask[0]
-        albedo = mix(albedo, paint[0].lips * (1.0 + 0.12 * fine[1]), lip * paint[0].lip_strength)
+        albedo = mix(albedo, paint[scene].lips * (1.0 + 0.12 * fine[1]), lip * paint[scene].lip_strength)
         stubble = float(0.0)
-        if paint[0].beard_density * mask[1] > 0.0:
-            hairs = nearest_noise(paint[0].noise, u * 41.0, v * 13.0)
-            stubble = wp.clamp(mask[1] * paint[0].beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0]), 0.0, 1.0)
-            albedo = mix(albedo, paint[0].beard * (1.0 + 0.35 * hairs[3]), stubble)
+        if paint[scene].beard_density * mask[1] > 0.0:
+            hairs = nearest_noise(paint[scene].noise, u * 41.0, v * 13.0)
+            stubble = wp.clamp(
+                mask[1] * paint[scene].beard_density * (1.0 + 0.5 * hairs[3] + 0.25 * coarse[0]), 0.0, 1.0
+            )
+            albedo = mix(albedo, paint[scene].beard * (1.0 + 0.35 * hairs[3]), stubble)
         brow = float(0.0)
-        bounds = paint[0].brow_window
+        bounds = paint[scene].brow_window
         if u > bounds[0] and u < bounds[2] and v > bounds[1] and v < bounds[3]:
-            brow = brow_at(paint[0].brows, u, v)
-        albedo = mix(albedo, paint[0].brow, brow)
+            brow = brow_at(paint[scene].brows, u, v)
+        albedo = mix(albedo, paint[scene].brow, brow)
         wrap = wp.vec3f(0.32, 0.16, 0.10)
         gloss = (
-            paint[0].oil * (1.0 - 0.7 * stubble) * (1.0 - 0.6 * brow) * (1.0 + 0.35 * fine[1])
-            + lip * paint[0].lip_gloss
+            paint[scene].oil * (1.0 - 0.7 * stubble) * (1.0 - 0.6 * brow) * (1.0 + 0.35 * fine[1])
+            + lip * paint[scene].lip_gloss
         )
         sharpness = 16.0 + 50.0 * lip
-        bump = paint[0].bump * (1.0 + 3.0 * stubble + 1.5 * lip)
+        bump = paint[scene].bump * (1.0 + 3.0 * stubble + 1.5 * lip)
         normal = unit(normal + wp.vec3f(fine[0], fine[1], fine[2]) * bump)
     elif material == EYE:
         forward = wp.clamp(direction[2], -1.0, 1.0)
         angle = wp.acos(forward)
         around = wp.atan2(direction[1], direction[0])
-        streaks = noise_at(paint[0].noise, around * 1.27 + paint[0].noise_offset[0], angle * 1.5)
-        veins = smooth(0.9, 1.8, noise_at(paint[0].noise, around * 0.9, angle * 2.0 + paint[0].noise_offset[1])[2])
+        streaks = noise_at(paint[scene].noise, around * 1.27 + paint[scene].noise_offset[0], angle * 1.5)
+        veins = smooth(
+            0.9, 1.8, noise_at(paint[scene].noise, around * 0.9, angle * 2.0 + paint[scene].noise_offset[1])[2]
+        )
         white = mix(
-            paint[0].sclera,
+            paint[scene].sclera,
             wp.vec3f(0.62, 0.30, 0.25),
             wp.clamp(0.35 * veins + 0.5 * smooth(0.8, 1.3, angle), 0.0, 0.7),
         )
-        part = angle / paint[0].iris_radius
-        iris = paint[0].iris * (0.75 + 0.55 * smooth(0.3, 0.8, part) + 0.35 * streaks[1])
+        part = angle / paint[scene].iris_radius
+        iris = paint[scene].iris * (0.75 + 0.55 * smooth(0.3, 0.8, part) + 0.35 * streaks[1])
         iris = iris * (1.0 - 0.75 * smooth(0.80, 1.0, part))
         iris = mix(
             iris,
             wp.vec3f(0.004, 0.004, 0.004),
-            1.0 - smooth(paint[0].pupil_radius - 0.06, paint[0].pupil_radius + 0.06, part),
+            1.0 - smooth(paint[scene].pupil_radius - 0.06, paint[scene].pupil_radius + 0.06, part),
         )
         albedo = mix(iris, white, smooth(0.93, 1.06, part))
         gloss = 0.35
@@ -340,7 +353,7 @@ def shade_point(
         # Gaps between teeth; u runs around the head.
         across = u / TOOTH_WIDTH
         gap = smooth(0.36, 0.5, wp.abs(across - wp.floor(across) - 0.5))
-        albedo = paint[0].teeth * ((0.96 + 0.04 * fine[0]) * (1.0 - 0.45 * gap))
+        albedo = paint[scene].teeth * ((0.96 + 0.04 * fine[0]) * (1.0 - 0.45 * gap))
         occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion * 2.2, 0.0, 1.0))
         gloss = 0.12
         sharpness = 60.0
@@ -351,31 +364,36 @@ def shade_point(
         gloss = 0.06
         sharpness = 40.0
     elif material == LASH:
-        albedo = mix(paint[0].brow * 0.35, paint[0].skin, 0.25)
+        albedo = mix(paint[scene].brow * 0.35, paint[scene].skin, 0.25)
         wrap = wp.vec3f(0.3, 0.3, 0.3)
     elif material == HAIR:
-        strand = strand_noise_at(paint[0].noise, u * 9.0 + paint[0].noise_offset[0], v * 0.35)
-        thin = nearest_noise(paint[0].noise, u * 31.0 + paint[0].noise_offset[1], v * 0.8)
-        lightness = 1.0 + paint[0].hair_variation * (0.9 * strand + 0.6 * thin[3])
-        albedo = paint[0].hair * wp.clamp(lightness, 0.15, 2.5)
+        strand = strand_noise_at(paint[scene].noise, u * 9.0 + paint[scene].noise_offset[0], v * 0.35)
+        thin = nearest_noise(paint[scene].noise, u * 31.0 + paint[scene].noise_offset[1], v * 0.8)
+        lightness = 1.0 + paint[scene].hair_variation * (0.9 * strand + 0.6 * thin[3])
+        albedo = paint[scene].hair * wp.clamp(lightness, 0.15, 2.5)
         if colour_in[0] > 0.0:
             albedo = wp.cw_mul(albedo, wp.vec3f(colour_in[0], colour_in[1], colour_in[2]))
         occlusion = occlusion * (0.75 + 0.25 * wp.clamp(strand + 0.5, 0.0, 1.0))
         wrap = wp.vec3f(0.5, 0.5, 0.5)
     elif material == CLOTH:
-        albedo = paint[0].cloth
+        albedo = paint[scene].cloth
         phase = float(0.0)
-        if paint[0].cloth_pattern == 1:
-            phase = wp.sin(position[1] * paint[0].cloth_scale)
-        elif paint[0].cloth_pattern == 2:
-            phase = wp.sin(position[0] * paint[0].cloth_scale)
-        elif paint[0].cloth_pattern == 3:
-            phase = wp.max(wp.sin(position[0] * paint[0].cloth_scale), wp.sin(position[1] * paint[0].cloth_scale)) - 0.5
-        elif paint[0].cloth_pattern == 4:
+        if paint[scene].cloth_pattern == 1:
+            phase = wp.sin(position[1] * paint[scene].cloth_scale)
+        elif paint[scene].cloth_pattern == 2:
+            phase = wp.sin(position[0] * paint[scene].cloth_scale)
+        elif paint[scene].cloth_pattern == 3:
+            phase = (
+                wp.max(wp.sin(position[0] * paint[scene].cloth_scale), wp.sin(position[1] * paint[scene].cloth_scale))
+                - 0.5
+            )
+        elif paint[scene].cloth_pattern == 4:
             phase = noise_at(
-                paint[0].noise, position[0] * paint[0].cloth_scale * 0.05, position[1] * paint[0].cloth_scale * 0.05
+                paint[scene].noise,
+                position[0] * paint[scene].cloth_scale * 0.05,
+                position[1] * paint[scene].cloth_scale * 0.05,
             )[1]
-        albedo = mix(albedo, paint[0].cloth_second, smooth(-0.1, 0.1, phase))
+        albedo = mix(albedo, paint[scene].cloth_second, smooth(-0.1, 0.1, phase))
         albedo = albedo * (1.0 + 0.10 * fine[0] + 0.10 * coarse[0])
         normal = unit(normal + wp.vec3f(coarse[0], coarse[1], coarse[2]) * 0.12)
     elif material == COLOURED:
@@ -389,10 +407,10 @@ def shade_point(
         sharpness = 900.0
 
     # A step off the surface, so that surfaces the light grazes do not shadow themselves.
-    cosine = wp.dot(normal, light[0].direction)
+    cosine = wp.dot(normal, light[scene].direction)
     shadow = float(0.0)
     if cosine + wrap[0] > 0.0:
-        shadow = lit_share(light, position + normal * SHADOW_STEP)
+        shadow = lit_share(light, scene, position + normal * SHADOW_STEP)
         if material == HAIR:  # light goes through it
             shadow = 0.3 + 0.7 * shadow
     diffuse = wp.vec3f(
@@ -400,11 +418,11 @@ def shade_point(
         wp.max(cosine + wrap[1], 0.0) / (1.0 + wrap[1]),
         wp.max(cosine + wrap[2], 0.0) / (1.0 + wrap[2]),
     )
-    key = wp.cw_mul(light[0].colour, diffuse) * shadow
-    surround = ambient_light(light[0].ambient, normal) * occlusion
+    key = wp.cw_mul(light[scene].colour, diffuse) * shadow
+    surround = ambient_light(light[scene].ambient, normal) * occlusion
     colour = wp.cw_mul(albedo, key * (0.4 + 0.6 * occlusion) + surround)
 
-    half_way = unit(light[0].direction + view)
+    half_way = unit(light[scene].direction + view)
     if material == HAIR:
         tangent = unit(direction)
         along = wp.dot(tangent, half_way)
@@ -415,8 +433,8 @@ def shade_point(
         to_16 = to_8 * to_8
         to_32 = to_16 * to_16
         lobe = to_32 * to_32 * to_4 * squared * 0.10 + to_8 * to_4 * 0.05
-        glow = mix(wp.vec3f(1.0, 1.0, 1.0), paint[0].hair * 2.0, 0.5)
-        colour = colour + wp.cw_mul(light[0].colour * (shadow * lobe * wp.max(cosine + 0.3, 0.0)), glow)
+        glow = mix(wp.vec3f(1.0, 1.0, 1.0), paint[scene].hair * 2.0, 0.5)
+        colour = colour + wp.cw_mul(light[scene].colour * (shadow * lobe * wp.max(cosine + 0.3, 0.0)), glow)
         along_view = wp.dot(tangent, view)
         across_view = wp.max(1.0 - along_view * along_view, 0.0)
         across_view = across_view * across_view
@@ -435,15 +453,15 @@ def shade_point(
             strength = 0.06 + 0.06 * mask[0]
             most = 0.10
         else:
-            around_mirrored = ambient_light(light[0].ambient, mirrored) * occlusion
+            around_mirrored = ambient_light(light[scene].ambient, mirrored) * occlusion
         if shadow * cosine > 0.0:
             highlight = wp.pow(wp.max(wp.dot(normal, half_way), 0.0), sharpness) * (sharpness + 2.0) * 0.125
-            colour = colour + light[0].colour * (strength * gloss * highlight * shadow * cosine)
+            colour = colour + light[scene].colour * (strength * gloss * highlight * shadow * cosine)
         colour = colour + around_mirrored * (wp.min(fresnel * 1.3, most) * gloss * 0.6)
         if material == EYE:
             # A window or soft box over the viewer's shoulder shows in most eyes.
             window = smooth(
-                0.90, 0.96, wp.dot(mirrored, unit(view + light[0].direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0)))
+                0.90, 0.96, wp.dot(mirrored, unit(view + light[scene].direction * 0.6 + wp.vec3f(0.0, 0.45, 0.0)))
             )
-            colour = colour + light[0].ambient[0] * (0.55 * window * occlusion)
+            colour = colour + light[scene].ambient[0] * (0.55 * window * occlusion)
     return colour

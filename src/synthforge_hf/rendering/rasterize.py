@@ -1,5 +1,6 @@
 """The triangle each pixel sees: a z-buffer on Warp (CPU and CUDA, one kernel) or PyTorch3D behind the same function."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
@@ -62,6 +63,8 @@ def rasterize(
     Raises ValueError when shapes, types or devices do not fit, SynthForgeError when the backend is not installed.
     """
     _check_input(vertices, faces, intrinsics, height, width)
+    if faces.ndim != 2:
+        raise ValueError(f"faces must be (F, 3), shared by the batch, not {tuple(faces.shape)}")
     faces = faces.to(torch.int32).contiguous()
     if backend == "warp":
         return _rasterize_warp(vertices, faces, intrinsics, height, width, num_one_sided, orthographic)
@@ -111,10 +114,14 @@ def depth_map(
     height: int,
     width: int,
     *,
-    num_one_sided: int = 0,
+    num_one_sided: int | Sequence[int] = 0,
     orthographic: bool = False,
 ) -> Tensor:
-    """Return only the depth of ``rasterize``: (B, H, W) float32 planar z in metres, 0 where there is no surface."""
+    """Return only the depth of ``rasterize``: (B, H, W) float32 planar z in metres, 0 where there is no surface.
+
+    faces, num_one_sided: as in ``rasterize``, or of each picture: (B, F, 3), where a triangle with equal corners is
+    none, and B numbers.
+    """
     _check_input(vertices, faces, intrinsics, height, width)
     warp, kernels = load_warp()
     device = vertices.device
@@ -137,7 +144,8 @@ def depth_map(
 def _check_input(vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: int, width: int) -> None:
     if vertices.ndim != 3 or vertices.shape[2] != 3 or vertices.dtype != torch.float32:
         raise ValueError(f"vertices must be (B, V, 3) float32, not {tuple(vertices.shape)} {vertices.dtype}")
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype not in (torch.int32, torch.int64):
+    shared = faces.ndim == 2 or (faces.ndim == 3 and len(faces) == len(vertices))
+    if not shared or faces.shape[-1] != 3 or faces.dtype not in (torch.int32, torch.int64):
         raise ValueError(f"faces must be (F, 3) int32 or int64, not {tuple(faces.shape)} {faces.dtype}")
     if intrinsics.shape != (vertices.shape[0], 3, 3) or intrinsics.dtype != torch.float32:
         raise ValueError(
@@ -185,7 +193,7 @@ def _rasterize_warp(
         kernels.resolve_pixels,
         dim=(batch, height, width if device.type == "cuda" else 1),
         inputs=[
-            warp.from_torch(faces),
+            warp.from_torch(faces[None]),
             as_warp(drawn.screen, warp.vec2i),
             warp.from_torch(drawn.weight),
             orthographic,
@@ -220,12 +228,13 @@ def draw(
     intrinsics: Tensor,
     height: int,
     width: int,
-    num_one_sided: int = 0,
+    num_one_sided: int | Sequence[int] = 0,
     orthographic: bool = False,
 ) -> DrawnTriangles:
     """Draw triangles into a z-buffer with Warp. Arguments as in ``rasterize``, contiguous, faces int32, unchecked.
 
-    num_one_sided: that many of the first triangles are left out where they are seen from behind.
+    faces: (F, 3) shared by the batch, or (B, F, 3), where a triangle with equal corners is none. num_one_sided: that
+    many of the first triangles are left out where they are seen from behind; a number, or one per picture.
     """
     warp, kernels = load_warp()
     device = vertices.device
@@ -237,13 +246,17 @@ def draw(
         screen=torch.empty((batch, num_vertices, 2), dtype=torch.int32, device=device),
         weight=torch.empty((batch, num_vertices), dtype=torch.float32, device=device),
     )
-    if not (batch and num_vertices and len(faces)):
+    faces = faces if faces.ndim == 3 else faces[None]
+    if not (batch and num_vertices and faces.numel()):
         return drawn
+    one_sided = torch.tensor(
+        [num_one_sided] if isinstance(num_one_sided, int) else list(num_one_sided), dtype=torch.int32, device=device
+    )
     screen = as_warp(drawn.screen, warp.vec2i)
     weight = warp.from_torch(drawn.weight)
     on_gpu = device.type == "cuda"
     projectors = num_vertices if on_gpu else 1
-    threads, slices = (len(faces), TRIANGLE_SLICES_CUDA) if on_gpu else (1, 1)
+    threads, slices = (faces.shape[1], TRIANGLE_SLICES_CUDA) if on_gpu else (1, 1)
     launch = launch_options(device)
     warp.launch(
         kernels.project_vertices,
@@ -267,7 +280,7 @@ def draw(
             screen,
             weight,
             orthographic,
-            num_one_sided,
+            warp.from_torch(one_sided),
             threads,
             slices,
             not on_gpu,

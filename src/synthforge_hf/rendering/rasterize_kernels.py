@@ -278,11 +278,11 @@ def draw_triangle(
     b: int,
     f: int,
     part: int,
-    faces: wp.array2d(dtype=wp.int32),
+    faces: wp.array3d(dtype=wp.int32),
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
     orthographic: wp.bool,
-    num_one_sided: wp.int32,
+    num_one_sided: wp.array(dtype=wp.int32),
     num_slices: wp.int32,
     eight_at_once: wp.bool,
     height: wp.int32,
@@ -291,9 +291,10 @@ def draw_triangle(
     keys: wp.array(dtype=wp.int64),
 ):
     """Draw every num_slices-th row of one triangle, from row ``part`` of it on."""
-    ia = faces[f, 0]
-    ib = faces[f, 1]
-    ic = faces[f, 2]
+    scene = wp.min(b, faces.shape[0] - 1)
+    ia = faces[scene, f, 0]
+    ib = faces[scene, f, 1]
+    ic = faces[scene, f, 2]
     wa = weight[b, ia]
     wb = weight[b, ib]
     wc = weight[b, ic]
@@ -325,7 +326,7 @@ def draw_triangle(
         wb = wc
         wc = swap_weight
         area = -area
-    elif f < num_one_sided:
+    elif f < num_one_sided[scene]:
         return
 
     step = wp.int64(SUBPIXELS)
@@ -429,11 +430,11 @@ def draw_triangle(
 
 @wp.kernel
 def draw_triangles(
-    faces: wp.array2d(dtype=wp.int32),
+    faces: wp.array3d(dtype=wp.int32),
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
     orthographic: wp.bool,
-    num_one_sided: wp.int32,
+    num_one_sided: wp.array(dtype=wp.int32),
     num_threads: wp.int32,
     num_slices: wp.int32,
     eight_at_once: wp.bool,
@@ -445,12 +446,13 @@ def draw_triangles(
     """Lower the key of every covered pixel (bits of its distance above the triangle's id) to this triangle's.
 
     What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
-    The first num_one_sided triangles are left out where they are seen from behind. One thread draws every
+    faces, num_one_sided: of each picture, or one for all. The first num_one_sided triangles are left out where they are
+    seen from behind. One thread draws every
     num_slices-th row of every num_threads-th triangle: on a CPU, one draws them all, small ones eight_at_once.
     pitch: keys from one row to the next.
     """
     b, first, part = wp.tid()
-    for f in range(first, faces.shape[0], num_threads):
+    for f in range(first, faces.shape[1], num_threads):
         draw_triangle(
             b,
             f,
@@ -496,7 +498,7 @@ def corner_weights(
 
 @wp.kernel
 def resolve_pixels(
-    faces: wp.array2d(dtype=wp.int32),
+    faces: wp.array3d(dtype=wp.int32),
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
     orthographic: wp.bool,
@@ -511,6 +513,7 @@ def resolve_pixels(
     One thread resolves every num_slices-th pixel of a row.
     """
     b, y, part = wp.tid()
+    scene = wp.min(b, faces.shape[0] - 1)
     step = wp.int64(SUBPIXELS)
     y0 = wp.int64(y) * step + step / wp.int64(2)
     for x in range(part, keys.shape[2], num_slices):
@@ -521,9 +524,9 @@ def resolve_pixels(
             depth[b, y, x] = 0.0
         else:
             f = wp.int32(key & wp.int64(0xFFFFFFFF))
-            ia = faces[f, 0]
-            ib = faces[f, 1]
-            ic = faces[f, 2]
+            ia = faces[scene, f, 0]
+            ib = faces[scene, f, 1]
+            ic = faces[scene, f, 2]
             wa = float(1.0)
             wb = float(1.0)
             wc = float(1.0)

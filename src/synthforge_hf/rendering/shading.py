@@ -4,7 +4,7 @@ materials.
 A deferred pass over rasterised fragments on a Warp kernel (CPU and CUDA). Colours are linear RGB until the last step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import addressof
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
@@ -146,71 +146,134 @@ def tone_table() -> np.ndarray:
     return np.rint(255 * srgb).astype(np.uint8)
 
 
-def shade(
-    meshes: Sequence[ShadedMesh],
-    camera: PinholeCamera,
-    paint: dict[str, Any],
-    lighting: Lighting,
-    background: np.ndarray,
-    device: str = "cpu",
-) -> np.ndarray:
-    """Draw meshes over a background, anti-aliased by 2x2 samples at edges.
+@dataclass(frozen=True)
+class Scene:
+    """All that one picture shows.
 
     paint: the fields of ``material_kernels.Paint``; arrays for masks (h, w, 4) uint8, noise (h, w, 4) int8, brows
     (h, w) uint8.
     background: (H, W, 3) float32, linear RGB, as bright as it is to appear.
-    Returns (H, W, 3) uint8 sRGB.
+    """
+
+    meshes: Sequence[ShadedMesh]
+    camera: PinholeCamera
+    paint: dict[str, Any]
+    lighting: Lighting
+    background: np.ndarray
+
+
+def shade(scenes: Sequence[Scene], device: str = "cpu") -> np.ndarray:
+    """Draw scenes of one picture size, anti-aliased by 2x2 samples at edges, all with the same few launches.
+
+    Returns (B, H, W, 3) uint8 sRGB; what a scene looks like does not depend on the others.
     """
     with torch_stream(torch.device(device)):
-        return _shade(meshes, camera, paint, lighting, background, device)
+        return _shade([_Surfaces(scene) for scene in scenes], device)
 
 
-def _shade(
-    meshes: Sequence[ShadedMesh],
-    camera: PinholeCamera,
-    paint: dict[str, Any],
-    lighting: Lighting,
-    background: np.ndarray,
-    device: str,
-) -> np.ndarray:
+class _Surfaces:
+    """A scene's meshes in one, and its triangles in the order in which they are drawn."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        meshes = scene.meshes
+        self.vertices = np.concatenate([mesh.vertices for mesh in meshes])
+        self.materials = np.concatenate([mesh.materials for mesh in meshes])
+        self.all_faces = _joined_faces(meshes)
+        one_sided = np.flatnonzero(_ONE_SIDED_TABLE.take(self.materials))
+        self.num_one_sided = len(one_sided)
+        self.order = np.concatenate([one_sided, np.flatnonzero(_OPAQUE_SHELL_TABLE.take(self.materials))])
+        self.lens = np.flatnonzero(self.materials == Material.LENS)
+        self.faces = self.all_faces.take(self.order, axis=0)
+
+    @property
+    def casting(self) -> np.ndarray:
+        """(F, 3) triangles that throw a shadow. Every second one of hair is enough for its soft shadow, on top of the
+        opaque layer's."""
+        chosen = self.materials.take(self.order) != Material.HAIR
+        chosen[::2] = True
+        return self.faces.take(np.flatnonzero(chosen), axis=0)
+
+
+def _shade(surfaces: Sequence[_Surfaces], device: str) -> np.ndarray:
     warp, kernels = start_warp(), load_kernels("synthforge_hf.rendering.shading_kernels")
-    height, width = camera.height, camera.width
-
-    world = np.concatenate([mesh.vertices for mesh in meshes])
-    all_faces = _joined_faces(meshes)
-    materials = np.concatenate([mesh.materials for mesh in meshes])
-    vertices = _tensor(camera.to_camera(world), device)[None]
-    intrinsics = camera.intrinsics.copy()
-    intrinsics[:2] *= 2
-    lens = np.flatnonzero(materials == Material.LENS)
-    one_sided = np.flatnonzero(_ONE_SIDED_TABLE.take(materials))
-    order = np.concatenate([one_sided, np.flatnonzero(_OPAQUE_SHELL_TABLE.take(materials))])
-    num_one_sided = len(one_sided)
+    cameras = [surface.scene.camera for surface in surfaces]
+    height, width, batch = cameras[0].height, cameras[0].width, len(surfaces)
+    intrinsics = np.stack([camera.intrinsics for camera in cameras])
+    intrinsics[:, :2] *= 2
+    seen = [camera.to_camera(each.vertices) for camera, each in zip(cameras, surfaces, strict=True)]
+    vertices = _tensor(_padded(seen), device)
 
     def array(values: np.ndarray, dtype: Any) -> Any:
         return warp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
 
-    def one(struct: Any) -> Any:
+    def together(structs: list[Any]) -> Any:
         # Kernels take structs in arrays: by value, each function would copy them for every pixel. The array is a view
         # of the struct, which the caller keeps alive; made from a list of one it would take a millisecond.
-        view = warp.array(ptr=addressof(struct._ctype), dtype=type(struct)._cls, shape=1, device="cpu", copy=False)
+        if len(structs) > 1:
+            return warp.array(structs, dtype=type(structs[0])._cls, device=device)
+        address = addressof(structs[0]._ctype)
+        view = warp.array(ptr=address, dtype=type(structs[0])._cls, shape=1, device="cpu", copy=False)
         return view.to(device)
 
-    def draw_surface(triangles: np.ndarray, faces: torch.Tensor, num_one_sided: int) -> tuple[Any, Any]:
-        """Return the z-buffer at twice the size, and what the kernel is to know of the surface in it."""
-        drawn = draw(vertices, faces, _tensor(intrinsics, device)[None], 2 * height, 2 * width, num_one_sided)
-        surface = kernels.Surface()
-        surface.screen = as_warp(drawn.screen, warp.vec2i)
-        surface.weight = warp.from_torch(drawn.weight)
-        surface.faces = warp.from_torch(faces, dtype=warp.int32)
-        surface.material = array(materials[triangles], warp.uint8)
-        surface.vertex = packed
-        return warp.from_torch(drawn.keys[0]), surface
+    def draw_surfaces(
+        triangles: list[np.ndarray], faces: list[np.ndarray], num_one_sided: list[int]
+    ) -> tuple[Any, list[Any]]:
+        """Return the z-buffers at twice the size, and what the kernel is to know of the surfaces in them."""
+        padded = torch.from_numpy(_padded(faces)).to(device)
+        drawn = draw(vertices, padded, _tensor(intrinsics, device), 2 * height, 2 * width, num_one_sided)
+        described = []
+        for number, each in enumerate(surfaces):
+            surface = kernels.Surface()
+            surface.screen = as_warp(drawn.screen[number : number + 1], warp.vec2i)
+            surface.weight = warp.from_torch(drawn.weight[number : number + 1])
+            surface.faces = warp.from_torch(padded[number], dtype=warp.int32)
+            surface.material = array(each.materials[triangles[number]], warp.uint8)
+            surface.vertex = packed[number]
+            described.append(surface)
+        return warp.from_torch(drawn.keys), described
 
-    packed = array(_packed_vertices(meshes), kernels.PackedVertex)
-    faces = torch.from_numpy(all_faces.take(order, axis=0))
-    keys, surface = draw_surface(order, faces.to(device), num_one_sided)
+    packed = [array(_packed_vertices(each.scene.meshes), kernels.PackedVertex) for each in surfaces]
+    keys, drawn_surfaces = draw_surfaces(
+        [each.order for each in surfaces],
+        [each.faces for each in surfaces],
+        [each.num_one_sided for each in surfaces],
+    )
+    coats = [_coat(each.scene.paint, kernels, array) for each in surfaces]
+    lights = _lights(surfaces, kernels, array, device)
 
+    colour = warp.empty((batch, height, width), dtype=warp.vec3f, device=device)
+    image = warp.empty((batch, height, width, 3), dtype=warp.uint8, device=device)
+
+    def launch(kernel: Any, columns: int, *inputs: Any) -> None:
+        warp.launch(kernel, dim=(batch, height, columns), inputs=inputs, device=device)
+
+    slices = width if device == "cuda" else 1
+    behind = array(np.stack([each.scene.background for each in surfaces]).astype(np.float32, copy=False), warp.vec3f)
+    coat, light = together(coats), together(lights)
+    launch(kernels.shade, slices, keys, together(drawn_surfaces), coat, light, behind, slices, colour)
+    if any(len(each.lens) for each in surfaces):
+        glass = [each.lens for each in surfaces]
+        faces = [each.all_faces[each.lens] for each in surfaces]
+        lens_keys, lenses = draw_surfaces(glass, faces, [0] * batch)
+        launch(kernels.look_through, width, lens_keys, keys, together(lenses), coat, light, colour)
+    launch(kernels.apply_tone, slices, colour, array(tone_table(), warp.uint8), slices, image)
+    return np.asarray(image.numpy())
+
+
+def _padded(arrays: list[np.ndarray]) -> np.ndarray:
+    """Stack (N, 3) arrays of different lengths: the missing rows are 0, a vertex at the camera, or no triangle."""
+    if len(arrays) == 1:
+        return arrays[0][None]
+    stacked = np.zeros((len(arrays), max(map(len, arrays)), 3), arrays[0].dtype)
+    for row, values in zip(stacked, arrays, strict=True):
+        row[: len(values)] = values
+    return stacked
+
+
+def _coat(paint: dict[str, Any], kernels: Any, array: Callable[[np.ndarray, Any], Any]) -> Any:
+    """The kernels' Paint."""
+    warp = start_warp()
     coat = kernels.Paint()
     types = {"masks": kernels.vec4ub, "noise": kernels.vec4b, "brows": warp.uint8}
     for name, value in paint.items():
@@ -219,69 +282,61 @@ def _shade(
         elif isinstance(value, np.ndarray):
             value = {2: warp.vec2f, 3: warp.vec3f, 4: warp.vec4f}[len(value)](*value.tolist())
         setattr(coat, name, value)
-
-    light = kernels.Light()
-    light.ambient = array(lighting.ambient.astype(np.float32), warp.vec3f)
-    light.direction = warp.vec3f(*lighting.direction.tolist())
-    light.colour = warp.vec3f(*lighting.colour.tolist())
-    light.exposure = lighting.exposure
-    light.camera = warp.vec3f(*camera.position.tolist())
-    # Every second triangle of hair is enough for its soft shadow, on top of the opaque layer's.
-    casting = materials.take(order) != Material.HAIR
-    casting[::2] = True
-    opaque = torch.from_numpy(faces.numpy().take(np.flatnonzero(casting), axis=0)).to(device)
-    size = int(np.clip(0.75 * width, *SHADOW_SIZES))
-    rows, offset, shadow = shadow_map(world, opaque, num_one_sided, lighting.direction, size, device)
-    light.shadow = warp.from_torch(shadow, dtype=warp.float32)
-    light.shadow_rows = warp.mat33f(*rows.ravel().tolist())
-    light.shadow_offset = warp.vec3f(*offset.tolist())
-
-    colour = warp.empty((height, width), dtype=warp.vec3f, device=device)
-    image = warp.empty((height, width, 3), dtype=warp.uint8, device=device)
-
-    def launch(kernel: Any, columns: int, *inputs: Any) -> None:
-        warp.launch(kernel, dim=(height, columns), inputs=inputs, device=device)
-
-    slices = width if device == "cuda" else 1
-    behind = array(background.astype(np.float32), warp.vec3f)
-    launch(kernels.shade, slices, keys, one(surface), one(coat), one(light), behind, slices, colour)
-    if len(lens):
-        lens_keys, lens_surface = draw_surface(lens, torch.from_numpy(all_faces[lens]).to(device), 0)
-        launch(kernels.look_through, width, lens_keys, keys, one(lens_surface), one(coat), one(light), colour)
-    launch(kernels.apply_tone, slices, colour, array(tone_table(), warp.uint8), slices, image)
-    return image.numpy()
+    return coat
 
 
-def shadow_map(
-    vertices: np.ndarray, faces: torch.Tensor, num_one_sided: int, direction: np.ndarray, size: int, device: str
-) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-    """Depth of the scene as the lamp sees it; num_one_sided as in ``rasterize``. size: pixels across the map.
+def _lights(
+    surfaces: Sequence[_Surfaces], kernels: Any, array: Callable[[np.ndarray, Any], Any], device: str
+) -> list[Any]:
+    """The kernels' Light of each scene, with its shadow map."""
+    warp = start_warp()
+    views = [_lamp_view(each.scene.lighting.direction, each.scene.camera.width) for each in surfaces]
+    centred = [each.vertices @ axes + shift for each, (_, _, axes, shift, _) in zip(surfaces, views, strict=True)]
+    size = views[0][4]
+    scale = size / SHADOW_WIDTH
+    intrinsics = np.array([[scale, 0, size / 2], [0, scale, size / 2], [0, 0, 1.0]])
+    shadows = depth_map(
+        _tensor(_padded(centred), device),
+        torch.from_numpy(_padded([each.casting for each in surfaces])).to(device),
+        _tensor(np.repeat(intrinsics[None], len(surfaces), axis=0), device),
+        size,
+        size,
+        num_one_sided=[each.num_one_sided for each in surfaces],
+        orthographic=True,
+    )
+    lights = []
+    for each, (rows, offset, _, _, _), shadow in zip(surfaces, views, shadows, strict=True):
+        light, lighting = kernels.Light(), each.scene.lighting
+        light.ambient = array(lighting.ambient.astype(np.float32), warp.vec3f)
+        light.direction = warp.vec3f(*lighting.direction.tolist())
+        light.colour = warp.vec3f(*lighting.colour.tolist())
+        light.exposure = lighting.exposure
+        light.camera = warp.vec3f(*each.scene.camera.position.tolist())
+        light.shadow = warp.from_torch(shadow, dtype=warp.float32)
+        light.shadow_rows = warp.mat33f(*rows.ravel().tolist())
+        light.shadow_offset = warp.vec3f(*offset.tolist())
+        lights.append(light)
+    return lights
 
-    Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the map, and
-    the map, (size, size) float32, 0 where nothing is.
+
+def _lamp_view(direction: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """How a lamp sees the head, for a picture of so many pixels across.
+
+    Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the shadow
+    map; axes (3, 3) and shift (3,), both float32, with ``world @ axes + shift`` = metres in the lamp's frame; and the
+    map's pixels across.
     """
+    size = int(np.clip(0.75 * width, *SHADOW_SIZES))
     forward = -direction / np.linalg.norm(direction)
     helper = np.array([0.0, 1.0, 0.0]) if abs(forward[1]) < 0.95 else np.array([1.0, 0.0, 0.0])
     right = cross(forward, helper)
     right /= np.linalg.norm(right)
     axes = np.stack([right, cross(forward, right), forward])
     shift = np.array([0.0, 0.0, 2.0]) - axes @ SHADOW_CENTRE
-    centred = vertices @ np.ascontiguousarray(axes.T, dtype=np.float32)
-    centred += shift.astype(np.float32)
     scale = size / SHADOW_WIDTH
-    intrinsics = np.array([[scale, 0, size / 2], [0, scale, size / 2], [0, 0, 1.0]])
-    depth = depth_map(
-        _tensor(centred, device)[None],
-        faces,
-        _tensor(intrinsics, device)[None],
-        size,
-        size,
-        num_one_sided=num_one_sided,
-        orthographic=True,
-    )[0]
     rows = axes * np.array([[scale], [scale], [1.0]])
     offset = np.array([size / 2, size / 2, 2.0]) - rows @ SHADOW_CENTRE
-    return rows, offset, depth
+    return rows, offset, np.ascontiguousarray(axes.T, dtype=np.float32), shift.astype(np.float32), size
 
 
 def _tensor(values: np.ndarray, device: str) -> torch.Tensor:

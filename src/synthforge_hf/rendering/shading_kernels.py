@@ -32,12 +32,18 @@ TONE_STEPS = wp.constant(8192.0)
 
 @wp.func
 def share_surface(
-    surface: wp.array(dtype=Surface), first_key: wp.int64, other_key: wp.int64, first: int, other: int, material: int
+    surface: wp.array(dtype=Surface),
+    scene: int,
+    first_key: wp.int64,
+    other_key: wp.int64,
+    first: int,
+    other: int,
+    material: int,
 ) -> bool:
     """Whether two samples of a pixel lie on one smooth piece of surface, so that shading it once is enough."""
     if first == other:
         return True
-    if int(surface[0].material[other]) != material:
+    if int(surface[scene].material[other]) != material:
         return False
     first_nearness = wp.cast(wp.int32(NEAREST) - wp.int32(first_key >> wp.int64(32)), wp.float32)
     other_nearness = wp.cast(wp.int32(NEAREST) - wp.int32(other_key >> wp.int64(32)), wp.float32)
@@ -47,15 +53,17 @@ def share_surface(
 
 
 @wp.func
-def point_weights(surface: wp.array(dtype=Surface), a: int, b: int, c: int, x: wp.int64, y: wp.int64) -> wp.vec3f:
+def point_weights(
+    surface: wp.array(dtype=Surface), scene: int, a: int, b: int, c: int, x: wp.int64, y: wp.int64
+) -> wp.vec3f:
     """Weights of a triangle's corners, kept inside: a mean of samples may lie a little outside."""
     w = corner_weights(
-        surface[0].screen[0, a],
-        surface[0].screen[0, b],
-        surface[0].screen[0, c],
-        surface[0].weight[0, a],
-        surface[0].weight[0, b],
-        surface[0].weight[0, c],
+        surface[scene].screen[0, a],
+        surface[scene].screen[0, b],
+        surface[scene].screen[0, c],
+        surface[scene].weight[0, a],
+        surface[scene].weight[0, b],
+        surface[scene].weight[0, c],
         x,
         y,
     )
@@ -66,6 +74,7 @@ def point_weights(surface: wp.array(dtype=Surface), a: int, b: int, c: int, x: w
 @wp.func
 def shade_sample(
     surface: wp.array(dtype=Surface),
+    scene: int,
     f: int,
     x: wp.int64,
     y: wp.int64,
@@ -73,13 +82,13 @@ def shade_sample(
     light: wp.array(dtype=Light),
 ) -> wp.vec3f:
     """Colour of triangle f at a point of the sub-pixel grid."""
-    a = surface[0].faces[f, 0]
-    b = surface[0].faces[f, 1]
-    c = surface[0].faces[f, 2]
-    w = point_weights(surface, a, b, c, x, y)
-    at = surface[0].vertex[a] * w[0] + surface[0].vertex[b] * w[1] + surface[0].vertex[c] * w[2]
+    a = surface[scene].faces[f, 0]
+    b = surface[scene].faces[f, 1]
+    c = surface[scene].faces[f, 2]
+    w = point_weights(surface, scene, a, b, c, x, y)
+    at = surface[scene].vertex[a] * w[0] + surface[scene].vertex[b] * w[1] + surface[scene].vertex[c] * w[2]
     return shade_point(
-        int(surface[0].material[f]),
+        int(surface[scene].material[f]),
         wp.vec3f(at[0], at[1], at[2]),
         wp.vec3f(at[3], at[4], at[5]),
         wp.vec2f(at[6], at[7]),
@@ -88,12 +97,14 @@ def shade_sample(
         wp.vec4f(at[12], at[13], at[14], at[15]),
         paint,
         light,
+        scene,
     )
 
 
 @wp.func
 def shade_pixel(
-    keys: wp.array2d(dtype=wp.int64),
+    keys: wp.array3d(dtype=wp.int64),
+    scene: int,
     column: int,
     row: int,
     surface: wp.array(dtype=Surface),
@@ -107,104 +118,110 @@ def shade_pixel(
     counted = int(0)
     for i in range(4):
         if (counted & (1 << i)) == 0:
-            key = keys[2 * row + i / 2, 2 * column + i % 2]
+            key = keys[scene, 2 * row + i / 2, 2 * column + i % 2]
             across = int(i % 2)
             down = int(i / 2)
             share = int(1)
             if key == EMPTY:
                 for j in range(i + 1, 4):
-                    if keys[2 * row + j / 2, 2 * column + j % 2] == EMPTY:
+                    if keys[scene, 2 * row + j / 2, 2 * column + j % 2] == EMPTY:
                         counted = counted | (1 << j)
                         share += 1
                 total += behind * (float(share) * 0.25)
             else:
                 f = int(key & wp.int64(0xFFFFFFFF))
-                material = int(surface[0].material[f])
+                material = int(surface[scene].material[f])
                 for j in range(i + 1, 4):
                     if (counted & (1 << j)) == 0:
-                        other = keys[2 * row + j / 2, 2 * column + j % 2]
+                        other = keys[scene, 2 * row + j / 2, 2 * column + j % 2]
                         if other != EMPTY:
-                            if share_surface(surface, key, other, f, int(other & wp.int64(0xFFFFFFFF)), material):
+                            if share_surface(
+                                surface, scene, key, other, f, int(other & wp.int64(0xFFFFFFFF)), material
+                            ):
                                 counted = counted | (1 << j)
                                 share += 1
                                 across += j % 2
                                 down += j / 2
                 x = wp.int64(2 * column) * step + step / wp.int64(2) + wp.int64(across) * step / wp.int64(share)
                 y = wp.int64(2 * row) * step + step / wp.int64(2) + wp.int64(down) * step / wp.int64(share)
-                total += shade_sample(surface, f, x, y, paint, light) * (float(share) * 0.25 * light[0].exposure)
+                total += shade_sample(surface, scene, f, x, y, paint, light) * (
+                    float(share) * 0.25 * light[scene].exposure
+                )
     return total
 
 
 @wp.kernel
 def shade(
-    keys: wp.array2d(dtype=wp.int64),
+    keys: wp.array3d(dtype=wp.int64),
     surface: wp.array(dtype=Surface),
     paint: wp.array(dtype=Paint),
     light: wp.array(dtype=Light),
-    background: wp.array2d(dtype=wp.vec3f),
+    background: wp.array3d(dtype=wp.vec3f),
     num_slices: wp.int32,
-    colour: wp.array2d(dtype=wp.vec3f),
+    colour: wp.array3d(dtype=wp.vec3f),
 ):
-    """Linear light of the picture. One thread shades every num_slices-th pixel of a row: Warp copies the structs into
-    each thread, which on a CPU costs as much as shading a pixel.
+    """Linear light of the pictures, each of a scene of its own. One thread shades every num_slices-th pixel of a row:
+    Warp copies the structs into each thread, which on a CPU costs as much as shading a pixel.
     """
-    row, part = wp.tid()
-    for column in range(part, background.shape[1], num_slices):
-        behind = background[row, column]
+    scene, row, part = wp.tid()
+    for column in range(part, background.shape[2], num_slices):
+        behind = background[scene, row, column]
         if (
-            keys[2 * row, 2 * column] == EMPTY
-            and keys[2 * row, 2 * column + 1] == EMPTY
-            and keys[2 * row + 1, 2 * column] == EMPTY
-            and keys[2 * row + 1, 2 * column + 1] == EMPTY
+            keys[scene, 2 * row, 2 * column] == EMPTY
+            and keys[scene, 2 * row, 2 * column + 1] == EMPTY
+            and keys[scene, 2 * row + 1, 2 * column] == EMPTY
+            and keys[scene, 2 * row + 1, 2 * column + 1] == EMPTY
         ):
-            colour[row, column] = behind
+            colour[scene, row, column] = behind
         else:
-            colour[row, column] = shade_pixel(keys, column, row, surface, paint, light, behind)
+            colour[scene, row, column] = shade_pixel(keys, scene, column, row, surface, paint, light, behind)
 
 
 @wp.kernel
 def look_through(
-    keys: wp.array2d(dtype=wp.int64),
-    behind: wp.array2d(dtype=wp.int64),
+    keys: wp.array3d(dtype=wp.int64),
+    behind: wp.array3d(dtype=wp.int64),
     surface: wp.array(dtype=Surface),
     paint: wp.array(dtype=Paint),
     light: wp.array(dtype=Light),
-    colour: wp.array2d(dtype=wp.vec3f),
+    colour: wp.array3d(dtype=wp.vec3f),
 ):
     """Tint what lies behind see-through surfaces and add what they mirror; one evaluation for a pixel's 2x2 samples."""
-    row, column = wp.tid()
+    scene, row, column = wp.tid()
     share = float(0.0)
     f = int(-1)
     for i in range(4):
-        key = keys[2 * row + i / 2, 2 * column + i % 2]
-        if key != EMPTY and key < (behind[2 * row + i / 2, 2 * column + i % 2] >> wp.int64(32)) << wp.int64(32):
+        key = keys[scene, 2 * row + i / 2, 2 * column + i % 2]
+        if key != EMPTY and key < (behind[scene, 2 * row + i / 2, 2 * column + i % 2] >> wp.int64(32)) << wp.int64(32):
             share += 0.25
             f = int(key & wp.int64(0xFFFFFFFF))
     if f >= 0:
         step = wp.int64(SUBPIXELS)
-        a = surface[0].faces[f, 0]
-        b = surface[0].faces[f, 1]
-        c = surface[0].faces[f, 2]
-        w = point_weights(surface, a, b, c, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step)
-        at = surface[0].vertex[a] * w[0] + surface[0].vertex[b] * w[1] + surface[0].vertex[c] * w[2]
-        mirrored = shade_sample(surface, f, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step, paint, light)
-        here = colour[row, column]
-        seen = wp.vec3f(here[0] * at[12], here[1] * at[13], here[2] * at[14]) + mirrored * light[0].exposure
-        colour[row, column] = here * (1.0 - share) + seen * share
+        a = surface[scene].faces[f, 0]
+        b = surface[scene].faces[f, 1]
+        c = surface[scene].faces[f, 2]
+        w = point_weights(surface, scene, a, b, c, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step)
+        at = surface[scene].vertex[a] * w[0] + surface[scene].vertex[b] * w[1] + surface[scene].vertex[c] * w[2]
+        mirrored = shade_sample(
+            surface, scene, f, wp.int64(2 * column + 1) * step, wp.int64(2 * row + 1) * step, paint, light
+        )
+        here = colour[scene, row, column]
+        seen = wp.vec3f(here[0] * at[12], here[1] * at[13], here[2] * at[14]) + mirrored * light[scene].exposure
+        colour[scene, row, column] = here * (1.0 - share) + seen * share
 
 
 @wp.kernel
 def apply_tone(
-    colour: wp.array2d(dtype=wp.vec3f),
+    colour: wp.array3d(dtype=wp.vec3f),
     tone: wp.array(dtype=wp.uint8),
     num_slices: wp.int32,
-    image: wp.array3d(dtype=wp.uint8),
+    image: wp.array4d(dtype=wp.uint8),
 ):
     """sRGB values of linear light. One thread fills every num_slices-th pixel of a row."""
-    row, part = wp.tid()
+    scene, row, part = wp.tid()
     brightest = float(tone.shape[0] - 1)
-    for column in range(part, colour.shape[1], num_slices):
-        value = colour[row, column]
+    for column in range(part, colour.shape[2], num_slices):
+        value = colour[scene, row, column]
         for channel in range(3):
             step = wp.clamp(value[channel] * TONE_STEPS + 0.5, 0.0, brightest)
-            image[row, column, channel] = tone[int(step)]
+            image[scene, row, column, channel] = tone[int(step)]

@@ -1,6 +1,7 @@
 """The embedded generator: a parametric head with procedural skin, hair, clothes, light and background, drawn on CPU or
 GPU."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -29,7 +30,7 @@ from synthforge_hf.heads.anny import AnnyHead, load_anny_head
 from synthforge_hf.heads.base import HeadCoefficients
 from synthforge_hf.randomness import random_stream
 from synthforge_hf.rendering.mesh import vertex_normals
-from synthforge_hf.rendering.shading import Material, ShadedMesh, shade
+from synthforge_hf.rendering.shading import Material, Scene, ShadedMesh, shade
 from synthforge_hf.segmentation_classes import CLASS_ID
 
 MATERIAL_OF_PART = {
@@ -62,6 +63,8 @@ CLASS_OF_PART = {
 }
 
 
+BATCH_ON_CUDA = 16
+"""Pictures drawn at once on a GPU."""
 FULL_DETAIL = 512
 """Pixels across the picture from which on all clumps of hair are drawn."""
 
@@ -159,6 +162,19 @@ class GraphicsGenerator:
         _warm_up(self.device)
 
     def generate(self, seed: int, index: int, resolution: int) -> GeneratedFace:
+        return next(self.generate_many(seed, [index], resolution))
+
+    def generate_many(self, seed: int, indices: Sequence[int], resolution: int) -> Iterator[GeneratedFace]:
+        """Make several samples; on CUDA so many are drawn at once. Each looks as it does alone."""
+        size = batch_size(self.device)
+        for start in range(0, len(indices), size):
+            drafts = [self._compose(seed, index, resolution) for index in indices[start : start + size]]
+            images = shade([scene for scene, _ in drafts], self.device)
+            for (_, developed), image in zip(drafts, images, strict=True):
+                yield developed(image)
+
+    def _compose(self, seed: int, index: int, resolution: int) -> tuple[Scene, Callable[[np.ndarray], GeneratedFace]]:
+        """Return what a sample's picture shows, and the sample as a function of that picture."""
         shared, settings = _load_shared(), self.settings
         head = shared.head
         identity_id = index // settings.photos_per_identity
@@ -198,8 +214,8 @@ class GraphicsGenerator:
         )
         beard_style = sample_beard(gender, age, settings.appearance.beard_share, person("beard"))
         beard = shared.beards.grow(vertices, normals, beard_style, paint["hair"], person("beard shape"))
-        scene = sample_lighting(settings.light, camera, stream("light"), float(paint["skin"] @ LUMINANCE))
-        background, background_kind = sample_background(settings.background, camera, scene, stream("background"))
+        light = sample_lighting(settings.light, camera, stream("light"), float(paint["skin"] @ LUMINANCE))
+        background, background_kind = sample_background(settings.background, camera, light, stream("background"))
 
         body = ShadedMesh(
             vertices,
@@ -226,10 +242,8 @@ class GraphicsGenerator:
             "noise": shared.noise,
         }
         paint["beard_density"] = beard_style.density
-        image = shade([part.mesh for part in parts], camera, paint, scene.lighting, background, self.device)
+        scene = Scene([part.mesh for part in parts], camera, paint, light.lighting, background)
         effects = sample_camera_effects(settings.camera_effects, stream("camera effects"))
-        image = apply_camera_effects(image, effects, stream("sensor noise"))
-
         attributes: dict[str, Any] = {
             "age": age,
             "gender": gender,
@@ -242,21 +256,25 @@ class GraphicsGenerator:
             **worn.description,
             "background": background_kind,
             **view,
-            **scene.description,
+            **light.description,
             "camera_effects": "+".join(effects.names) or "none",
         }
-        return GeneratedFace(
-            image=image,
-            camera=camera,
-            mesh=labelled_mesh(parts, labels),
-            head_vertices=vertices,
-            landmark_model=head.landmark_model,
-            head_name=head.name,
-            head_version=head.version,
-            coefficients=coefficients,
-            identity_id=identity_id,
-            attributes=attributes,
-        )
+
+        def developed(image: np.ndarray) -> GeneratedFace:
+            return GeneratedFace(
+                image=apply_camera_effects(image, effects, stream("sensor noise")),
+                camera=camera,
+                mesh=labelled_mesh(parts, labels),
+                head_vertices=vertices,
+                landmark_model=head.landmark_model,
+                head_name=head.name,
+                head_version=head.version,
+                coefficients=coefficients,
+                identity_id=identity_id,
+                attributes=attributes,
+            )
+
+        return scene, developed
 
     def _paint(
         self, gender: float, age: float, random: np.random.Generator, cloth: np.random.Generator
@@ -309,6 +327,11 @@ class GraphicsGenerator:
             "makeup": bool(made_up),
         }
         return paint, description
+
+
+def batch_size(device: str) -> int:
+    """How many pictures are drawn at once: on a CPU, more than one would only take more memory."""
+    return BATCH_ON_CUDA if device == "cuda" else 1
 
 
 def _warm_up(device: str) -> None:
