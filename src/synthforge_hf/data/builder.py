@@ -27,7 +27,7 @@ from synthforge_hf.data.recipes import (
     pin_backgrounds,
     recipe_from_mapping,
 )
-from synthforge_hf.data.shards import SampleRequest, make_row, row_features
+from synthforge_hf.data.shards import SampleRequest, make_row, make_rows, row_features
 from synthforge_hf.data.strict_yaml import canonical_json
 from synthforge_hf.errors import UsageError
 from synthforge_hf.generators.base import FaceGenerator
@@ -105,8 +105,7 @@ class SynthForgeBuilder(datasets.GeneratorBasedBuilder):
         recipe, generator = _recipe_and_generator(self.config.recipe, self.config.device)
         request = SampleRequest(recipe, self.config.seed, self.config.resolution)
         for indices in shards:
-            for index in indices:
-                yield index, make_row(generator, request, index)
+            yield from zip(indices, make_rows(generator, request, indices), strict=True)
 
 
 @lru_cache(maxsize=1)
