@@ -89,8 +89,9 @@ class BeardGrower:
             masks = self._shares.copy()
             if kind not in ("none", "full"):
                 height, width = masks.shape[:2]
-                u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-                masks[..., BEARD_CHANNEL] *= np.minimum(2 * relative_length(np.stack([u, v], axis=-1), kind, 1.0), 1)
+                row, column = np.nonzero(masks[..., BEARD_CHANNEL])
+                place = np.stack([(column + 0.5) / width, (row + 0.5) / height], axis=-1)
+                masks[row, column, BEARD_CHANNEL] *= np.minimum(2 * relative_length(place, kind, 1.0), 1)
             self._masks[kind] = np.rint(255 * np.clip(masks, 0, 1)).astype(np.uint8)
         return self._masks[kind]
 
