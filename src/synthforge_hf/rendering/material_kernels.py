@@ -118,21 +118,27 @@ def mask_texel(masks: wp.array2d(dtype=vec4ub), row: int, column: int) -> wp.vec
 
 
 @wp.func
-def noise_at(noise: wp.array2d(dtype=vec4b), u: float, v: float) -> wp.vec4f:
-    """Bilinear look-up in a tileable texture; u and v in tiles."""
+def place_in_tile(noise: wp.array2d(dtype=vec4b), u: float, v: float):
+    """Rows (top, bottom) and columns (left, right) of the four texels around a place in a tileable texture, and how far
+    it lies to the right and down between them; u and v in tiles."""
     height = noise.shape[0]
     width = noise.shape[1]
     x = (u - wp.floor(u)) * float(width) - 0.5
     y = (v - wp.floor(v)) * float(height) - 0.5
     column = int(wp.floor(x))
     row = int(wp.floor(y))
-    fx = x - float(column)
-    fy = y - float(row)
     # Wrapped round without divisions, which take longer than the rest of the look-up.
     left = wp.where(column < 0, width - 1, column)
     right = wp.where(column + 1 == width, 0, column + 1)
     top = wp.where(row < 0, height - 1, row)
     bottom = wp.where(row + 1 == height, 0, row + 1)
+    return top, bottom, left, right, x - float(column), y - float(row)
+
+
+@wp.func
+def noise_at(noise: wp.array2d(dtype=vec4b), u: float, v: float) -> wp.vec4f:
+    """Bilinear look-up in a tileable texture; u and v in tiles."""
+    top, bottom, left, right, fx, fy = place_in_tile(noise, u, v)
     above = noise_texel(noise, top, left) * (1.0 - fx) + noise_texel(noise, top, right) * fx
     below = noise_texel(noise, bottom, left) * (1.0 - fx) + noise_texel(noise, bottom, right) * fx
     return (above * (1.0 - fy) + below * fy) * NOISE_STEP
@@ -141,18 +147,7 @@ def noise_at(noise: wp.array2d(dtype=vec4b), u: float, v: float) -> wp.vec4f:
 @wp.func
 def strand_noise_at(noise: wp.array2d(dtype=vec4b), u: float, v: float) -> float:
     """The last channel alone of ``noise_at``: streaks along hair."""
-    height = noise.shape[0]
-    width = noise.shape[1]
-    x = (u - wp.floor(u)) * float(width) - 0.5
-    y = (v - wp.floor(v)) * float(height) - 0.5
-    column = int(wp.floor(x))
-    row = int(wp.floor(y))
-    fx = x - float(column)
-    fy = y - float(row)
-    left = wp.where(column < 0, width - 1, column)
-    right = wp.where(column + 1 == width, 0, column + 1)
-    top = wp.where(row < 0, height - 1, row)
-    bottom = wp.where(row + 1 == height, 0, row + 1)
+    top, bottom, left, right, fx, fy = place_in_tile(noise, u, v)
     above = float(noise[top, left][3]) * (1.0 - fx) + float(noise[top, right][3]) * fx
     below = float(noise[bottom, left][3]) * (1.0 - fx) + float(noise[bottom, right][3]) * fx
     return (above * (1.0 - fy) + below * fy) * NOISE_STEP

@@ -447,9 +447,8 @@ def draw_triangles(
 
     What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
     faces, num_one_sided: of each picture, or one for all. The first num_one_sided triangles are left out where they are
-    seen from behind. One thread draws every
-    num_slices-th row of every num_threads-th triangle: on a CPU, one draws them all, small ones eight_at_once.
-    pitch: keys from one row to the next.
+    seen from behind. One thread draws every num_slices-th row of every num_threads-th triangle: on a CPU, one draws
+    them all, small ones eight_at_once. pitch: keys from one row to the next.
     """
     b, first, part = wp.tid()
     for f in range(first, faces.shape[1], num_threads):

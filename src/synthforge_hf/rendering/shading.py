@@ -24,6 +24,8 @@ SHADOW_SIZES = (192, 384)
 SHADOW_WIDTH = 0.62
 """Metres that the shadow map spans around the head."""
 SHADOW_CENTRE = np.array([0.0, -0.05, -0.07])
+LAMP_DISTANCE = 2.0
+"""Metres from where shadows are drawn to the middle of what throws them."""
 
 
 class Material(IntEnum):
@@ -290,11 +292,16 @@ def _lights(
 ) -> list[Any]:
     """The kernels' Light of each scene, with its shadow map."""
     warp = start_warp()
-    views = [_lamp_view(each.scene.lighting.direction, each.scene.camera.width) for each in surfaces]
-    centred = [each.vertices @ axes + shift for each, (_, _, axes, shift, _) in zip(surfaces, views, strict=True)]
-    size = views[0][4]
-    scale = size / SHADOW_WIDTH
-    intrinsics = np.array([[scale, 0, size / 2], [0, scale, size / 2], [0, 0, 1.0]])
+    size = int(np.clip(0.75 * surfaces[0].scene.camera.width, *SHADOW_SIZES))
+    scale = np.array([size / SHADOW_WIDTH, size / SHADOW_WIDTH, 1.0])
+    middle = np.array([size / 2, size / 2, LAMP_DISTANCE])
+    all_axes = [_lamp_axes(each.scene.lighting.direction) for each in surfaces]
+    centred = []
+    for each, axes in zip(surfaces, all_axes, strict=True):
+        points = each.vertices @ np.ascontiguousarray(axes.T, dtype=np.float32)
+        points += (np.array([0.0, 0.0, LAMP_DISTANCE]) - axes @ SHADOW_CENTRE).astype(np.float32)
+        centred.append(points)
+    intrinsics = np.array([[scale[0], 0, size / 2], [0, scale[1], size / 2], [0, 0, 1.0]])
     shadows = depth_map(
         _tensor(_padded(centred), device),
         torch.from_numpy(_padded([each.casting for each in surfaces])).to(device),
@@ -305,8 +312,11 @@ def _lights(
         orthographic=True,
     )
     lights = []
-    for each, (rows, offset, _, _, _), shadow in zip(surfaces, views, shadows, strict=True):
+    for each, axes, shadow in zip(surfaces, all_axes, shadows, strict=True):
         light, lighting = kernels.Light(), each.scene.lighting
+        # rows @ world + offset = (column, row, metres from the lamp)
+        rows = axes * scale[:, None]
+        offset = middle - rows @ SHADOW_CENTRE
         light.ambient = array(lighting.ambient.astype(np.float32), warp.vec3f)
         light.direction = warp.vec3f(*lighting.direction.tolist())
         light.colour = warp.vec3f(*lighting.colour.tolist())
@@ -319,24 +329,13 @@ def _lights(
     return lights
 
 
-def _lamp_view(direction: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-    """How a lamp sees the head, for a picture of so many pixels across.
-
-    Returns rows (3, 3) and offset (3,) with ``rows @ world + offset`` = (column, row, depth in metres) of the shadow
-    map; axes (3, 3) and shift (3,), both float32, with ``world @ axes + shift`` = metres in the lamp's frame; and the
-    map's pixels across.
-    """
-    size = int(np.clip(0.75 * width, *SHADOW_SIZES))
+def _lamp_axes(direction: np.ndarray) -> np.ndarray:
+    """(3,) vector towards a lamp -> (3, 3) rows: its view's right, down and forward, world frame."""
     forward = -direction / np.linalg.norm(direction)
     helper = np.array([0.0, 1.0, 0.0]) if abs(forward[1]) < 0.95 else np.array([1.0, 0.0, 0.0])
     right = cross(forward, helper)
     right /= np.linalg.norm(right)
-    axes = np.stack([right, cross(forward, right), forward])
-    shift = np.array([0.0, 0.0, 2.0]) - axes @ SHADOW_CENTRE
-    scale = size / SHADOW_WIDTH
-    rows = axes * np.array([[scale], [scale], [1.0]])
-    offset = np.array([size / 2, size / 2, 2.0]) - rows @ SHADOW_CENTRE
-    return rows, offset, np.ascontiguousarray(axes.T, dtype=np.float32), shift.astype(np.float32), size
+    return np.stack([right, cross(forward, right), forward])
 
 
 def _tensor(values: np.ndarray, device: str) -> torch.Tensor:

@@ -6,6 +6,8 @@ would go over the few thousand points of each some fifty times. Imported on firs
 
 import warp as wp
 
+from synthforge_hf.rendering.material_kernels import unit
+
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
 
 
@@ -79,11 +81,6 @@ def follow_flow(
             column[n, k] = x
 
 
-@wp.func
-def unit_or_zero(v: wp.vec3f) -> wp.vec3f:
-    return v / wp.sqrt(wp.max(wp.dot(v, v), 1.0e-20))
-
-
 @wp.kernel
 def weave_ribbons(
     points: wp.array2d(dtype=wp.vec3f),
@@ -135,8 +132,8 @@ def weave_ribbons(
             for k in range(steps):
                 point = points[n, k]
                 before = points[n, wp.max(k - 1, 0)]
-                tangent = unit_or_zero(points[n, wp.min(k + 1, steps - 1)] - before)
-                flat = unit_or_zero(wp.cross(tangent, outward[n, k]))
+                tangent = unit(points[n, wp.min(k + 1, steps - 1)] - before)
+                flat = unit(wp.cross(tangent, outward[n, k]))
                 up = wp.cross(flat, tangent)
                 side = flat * cosine + up * sine
                 normal = up * cosine - flat * sine
@@ -187,7 +184,7 @@ def let_fall(
         way = direction[c]
         for r in range(1, points.shape[0]):
             before = points[r - 1, c]
-            moved = before + unit_or_zero(way + pull[c] * turning) * step
+            moved = before + unit(way + pull[c] * turning) * step
             nearest = int(0)
             least = float(1.0e10)
             for m in range(body.shape[0]):
@@ -197,6 +194,6 @@ def let_fall(
                     nearest = m
             height = wp.dot(moved - body[nearest], off[nearest])
             moved = moved + off[nearest] * wp.max(away[nearest] - height, 0.0)
-            way = unit_or_zero(moved - before)
+            way = unit(moved - before)
             points[r, c] = moved
         direction[c] = way
