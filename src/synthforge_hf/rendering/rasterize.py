@@ -135,7 +135,7 @@ def depth_map(
     warp.launch(
         kernels.resolve_depth,
         dim=(len(vertices), height, slices),
-        inputs=[orthographic, slices, warp.from_torch(drawn.keys), warp.from_torch(depth)],
+        inputs=[orthographic, slices, as_argument(drawn.keys), as_argument(depth)],
         **launch_options(device),
     )
     return depth
@@ -193,15 +193,15 @@ def _rasterize_warp(
         kernels.resolve_pixels,
         dim=(batch, height, width if device.type == "cuda" else 1),
         inputs=[
-            warp.from_torch(faces[None]),
-            as_warp(drawn.screen, warp.vec2i),
-            warp.from_torch(drawn.weight),
+            as_argument(faces[None]),
+            as_argument(drawn.screen),
+            as_argument(drawn.weight),
             orthographic,
             width if device.type == "cuda" else 1,
-            warp.from_torch(drawn.keys),
-            warp.from_torch(fragments.triangle),
-            as_warp(fragments.barycentric, warp.vec3f),
-            warp.from_torch(fragments.depth),
+            as_argument(drawn.keys),
+            as_argument(fragments.triangle),
+            as_argument(fragments.barycentric),
+            as_argument(fragments.depth),
         ],
         **launch_options(device),
     )
@@ -252,8 +252,7 @@ def draw(
     one_sided = torch.tensor(
         [num_one_sided] if isinstance(num_one_sided, int) else list(num_one_sided), dtype=torch.int32, device=device
     )
-    screen = as_warp(drawn.screen, warp.vec2i)
-    weight = warp.from_torch(drawn.weight)
+    screen, weight = as_argument(drawn.screen), as_argument(drawn.weight)
     on_gpu = device.type == "cuda"
     projectors = num_vertices if on_gpu else 1
     threads, slices = (faces.shape[1], TRIANGLE_SLICES_CUDA) if on_gpu else (1, 1)
@@ -262,8 +261,8 @@ def draw(
         kernels.project_vertices,
         dim=(batch, projectors),
         inputs=[
-            as_warp(vertices, warp.vec3f),
-            warp.from_torch(intrinsics),
+            as_argument(vertices),
+            as_argument(intrinsics),
             NEAR,
             orthographic,
             projectors,
@@ -276,18 +275,18 @@ def draw(
         kernels.draw_triangles,
         dim=(batch, threads, slices),
         inputs=[
-            warp.from_torch(faces),
+            as_argument(faces),
             screen,
             weight,
             orthographic,
-            warp.from_torch(one_sided),
+            as_argument(one_sided),
             threads,
             slices,
             not on_gpu,
             height,
             width,
             pitch,
-            warp.from_torch(keys.view(-1)),
+            as_argument(keys.view(-1)),
         ],
         **launch,
     )
@@ -305,15 +304,20 @@ def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
         kernels.interpolate_corners,
         dim=(batch, height, pixel_slices),
         inputs=[
-            warp.from_torch(fragments.triangle),
-            as_warp(fragments.barycentric.contiguous(), warp.vec3f),
-            warp.from_torch(corner_values),
+            as_argument(fragments.triangle),
+            as_argument(fragments.barycentric.contiguous()),
+            as_argument(corner_values),
             pixel_slices,
-            warp.from_torch(result),
+            as_argument(result),
         ],
         **launch_options(device),
     )
     return result
+
+
+def as_argument(tensor: Tensor) -> Any:
+    """Return what a launch takes for a tensor: as it is or, as numpy, in less time; vectors are its last axis."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
 
 
 def as_warp(tensor: Tensor, vector: Any) -> Any:
@@ -336,6 +340,8 @@ def torch_stream(device: torch.device) -> AbstractContextManager:
 
 def launch_options(device: torch.device) -> dict[str, Any]:
     """Launch on torch's own device and stream, so that torch and Warp work on the same tensors in order."""
+    if device.type == "cpu":
+        return {"device": "cpu"}
     warp, _ = load_warp()
-    stream = warp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    stream = warp.stream_from_torch(torch.cuda.current_stream(device))
     return {"device": warp.device_from_torch(device), "stream": stream}

@@ -16,7 +16,7 @@ import torch
 
 from synthforge_hf.rendering.camera import PinholeCamera
 from synthforge_hf.rendering.mesh import cross
-from synthforge_hf.rendering.rasterize import as_warp, depth_map, draw, torch_stream
+from synthforge_hf.rendering.rasterize import as_argument, as_warp, depth_map, draw, torch_stream
 from synthforge_hf.warp_runtime import load_kernels, start_warp
 
 SHADOW_SIZES = (192, 384)
@@ -233,7 +233,7 @@ def _shade(surfaces: Sequence[_Surfaces], device: str) -> np.ndarray:
             surface.material = array(each.materials[triangles[number]], warp.uint8)
             surface.vertex = packed[number]
             described.append(surface)
-        return warp.from_torch(drawn.keys), described
+        return drawn.keys, described
 
     packed = [array(_packed_vertices(each.scene.meshes), kernels.PackedVertex) for each in surfaces]
     keys, drawn_surfaces = draw_surfaces(
@@ -244,14 +244,15 @@ def _shade(surfaces: Sequence[_Surfaces], device: str) -> np.ndarray:
     coats = [_coat(each.scene.paint, kernels, array) for each in surfaces]
     lights = _lights(surfaces, kernels, array, device)
 
-    colour = warp.empty((batch, height, width), dtype=warp.vec3f, device=device)
-    image = warp.empty((batch, height, width, 3), dtype=warp.uint8, device=device)
+    colour = torch.empty((batch, height, width, 3), dtype=torch.float32, device=device)
+    image = torch.empty((batch, height, width, 3), dtype=torch.uint8, device=device)
 
     def launch(kernel: Any, columns: int, *inputs: Any) -> None:
-        warp.launch(kernel, dim=(batch, height, columns), inputs=inputs, device=device)
+        arguments = [as_argument(value) if isinstance(value, torch.Tensor) else value for value in inputs]
+        warp.launch(kernel, dim=(batch, height, columns), inputs=arguments, device=device)
 
     slices = width if device == "cuda" else 1
-    behind = array(np.stack([each.scene.background for each in surfaces]).astype(np.float32, copy=False), warp.vec3f)
+    behind = _tensor(_together([each.scene.background for each in surfaces]), device)
     coat, light = together(coats), together(lights)
     launch(kernels.shade, slices, keys, together(drawn_surfaces), coat, light, behind, slices, colour)
     if any(len(each.lens) for each in surfaces):
@@ -260,7 +261,12 @@ def _shade(surfaces: Sequence[_Surfaces], device: str) -> np.ndarray:
         lens_keys, lenses = draw_surfaces(glass, faces, [0] * batch)
         launch(kernels.look_through, width, lens_keys, keys, together(lenses), coat, light, colour)
     launch(kernels.apply_tone, slices, colour, array(tone_table(), warp.uint8), slices, image)
-    return np.asarray(image.numpy())
+    return image.cpu().numpy()
+
+
+def _together(arrays: list[np.ndarray]) -> np.ndarray:
+    """Stack arrays; one alone needs no copy."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:

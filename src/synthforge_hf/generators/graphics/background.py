@@ -17,9 +17,9 @@ from synthforge_hf.rendering.camera import PinholeCamera
 
 KINDS = ("plain", "gradient", "clutter", "blobs", "stripes", "wall")
 SHARES = (0.12, 0.2, 0.28, 0.1, 0.1, 0.2)
-SMALL, MIDDLE, LARGE = 96, 128, 256
-"""Pixels across while a blurred scene, a place, and a sharp scene are drawn."""
-SMOOTH = 3.0
+SMALL, MIDDLE, LARGE = 64, 128, 256
+"""Pixels across while a background is drawn; how many, its blur decides."""
+SMOOTH = 2.0
 """Pixels of blur from which on half as many pixels each way show the same."""
 
 
@@ -48,8 +48,8 @@ def sample_background(
         backdrop = _Backdrop(_picture(settings, resolution if sharp else LARGE, random), _gain(scene))
     elif place < settings.environment_share:
         kind = "environment"
-        backdrop = _place(camera, scene, random)
         blur = min(blur, 0.02)  # panoramas are soft by themselves
+        backdrop = _place(camera, scene, MIDDLE if sharp else SMALL, random)
     else:
         kind = str(random.choice(KINDS, p=SHARES))
         backdrop = _Backdrop(_scene(kind, _scene_size(blur), random), _gain(scene))
@@ -71,9 +71,7 @@ def sample_background(
 
 def _scene_size(blur: float) -> int:
     """Pixels across that are enough for a scene with so much blur."""
-    if blur > 0.03:
-        return SMALL
-    return MIDDLE if blur * LARGE > SMOOTH else LARGE
+    return next(size for size in (SMALL, MIDDLE, LARGE) if blur * 2 * size > SMOOTH or size == LARGE)
 
 
 def _gain(scene: LitScene) -> float:
@@ -81,16 +79,16 @@ def _gain(scene: LitScene) -> float:
     return 1.0 if scene.environment is not None else float(scene.background_gain.mean())
 
 
-def _place(camera: PinholeCamera, scene: LitScene, random: np.random.Generator) -> _Backdrop:
-    """What the camera sees of a place: of the one that lights the head, else of any."""
+def _place(camera: PinholeCamera, scene: LitScene, size: int, random: np.random.Generator) -> _Backdrop:
+    """What the camera sees of a place, ``size`` pixels across: of the one that lights the head, else of any."""
     places = load_environments()
     other = places[int(random.integers(len(places)))]
     turn = float(random.uniform(-np.pi, np.pi))
     # A long lens shows a few pixels of a panorama; a wider view behind the head looks as varied as photos do.
     widening = float(np.exp(random.uniform(0, np.log(5))))
     if scene.environment is not None:
-        return _develop(_view(scene.environment, scene.turn, camera, widening), scene.background_gain)
-    view = _view(other, turn, camera, widening)
+        return _develop(_view(scene.environment, scene.turn, camera, widening, size), scene.background_gain)
+    view = _view(other, turn, camera, widening, size)
     level = 0.18 * 2 ** random.normal(0, 0.8)
     return _develop(view, level / max(float((view @ LUMINANCE).mean()), 1e-3) * scene.background_gain)
 
@@ -101,10 +99,10 @@ def _develop(radiance: np.ndarray, gain: np.ndarray) -> _Backdrop:
     return _Backdrop(Image.fromarray(np.rint(255 * np.sqrt(light)).astype(np.uint8)), 2.0)
 
 
-def _view(environment: Environment, turn: float, camera: PinholeCamera, widening: float) -> np.ndarray:
-    """(MIDDLE, MIDDLE, 3) float32 radiance of a place turned by ``turn``, through a lens ``widening`` times as wide."""
-    pixel = ((np.arange(MIDDLE) + 0.5) / MIDDLE - 0.5) * camera.width / camera.intrinsics[0, 0] * widening
-    rays = np.stack([*np.meshgrid(pixel, pixel), np.ones((MIDDLE, MIDDLE))], axis=-1)
+def _view(environment: Environment, turn: float, camera: PinholeCamera, widening: float, size: int) -> np.ndarray:
+    """(size, size, 3) float32 radiance of a place turned by ``turn``, through a lens ``widening`` times as wide."""
+    pixel = ((np.arange(size) + 0.5) / size - 0.5) * camera.width / camera.intrinsics[0, 0] * widening
+    rays = np.stack([*np.meshgrid(pixel, pixel), np.ones((size, size))], axis=-1)
     rays = rays.astype(np.float32) @ camera.world_to_camera[:3, :3].astype(np.float32)
     longitude = np.arctan2(rays[..., 0], -rays[..., 2]) + turn
     latitude = np.arctan2(rays[..., 1], np.hypot(rays[..., 0], rays[..., 2]))
