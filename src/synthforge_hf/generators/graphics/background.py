@@ -176,11 +176,13 @@ def _noise() -> np.ndarray:
     """(3, 384, 384) uint8 fields of noise: cloudy, grainy, stretched."""
     random = random_stream(0, 0, "background noise")
     size = 384
-    v, u = np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size), indexing="ij")
+    v, u = np.meshgrid(np.fft.fftfreq(size), np.fft.rfftfreq(size), indexing="ij")
     fields = []
     for exponent, stretch in ((1.6, 1.0), (0.7, 1.0), (1.2, 5.0)):
-        radius = np.hypot(u, v * stretch) * size
-        field = np.fft.ifft2(np.fft.fft2(random.normal(size=(size, size))) / (1 + radius / 2) ** exponent).real
+        spectrum = random.normal(size=(*v.shape, 2)).view(np.complex128)[..., 0]
+        spectrum /= (1 + np.hypot(u, v * stretch) * (size / 2)) ** exponent
+        spectrum[0, 0] = 0
+        field = np.fft.irfft2(spectrum)
         fields.append(np.clip(127.5 + 50 * field / field.std(), 0, 255))
     return np.stack(fields).astype(np.uint8)
 

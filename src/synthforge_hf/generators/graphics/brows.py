@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from synthforge_hf.generators.graphics.chart import HEIGHT, WIDTH, Chart, smooth_curve
+from synthforge_hf.generators.graphics.chart import HEIGHT, WIDTH, Chart
 from synthforge_hf.rendering.strokes import draw_strokes
 from synthforge_hf.segmentation_classes import CLASS_ID
 
@@ -77,8 +77,7 @@ def draw_brows(chart: Chart, style: BrowStyle, random: np.random.Generator) -> t
     drawn in."""
     labels = chart.labels.copy()
     alpha = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
-    for points, name in ((chart.landmarks[17:22][::-1], "r_brow"), (chart.landmarks[22:27], "l_brow")):
-        line = smooth_curve(points, steps=12)
+    for name, line in chart.brow_lines:
         share = np.linspace(0, 1, len(line))
         # Thin at the nose, thickest at a third, drawn out to a point at the temple.
         profile = np.interp(
@@ -97,7 +96,7 @@ def draw_brows(chart: Chart, style: BrowStyle, random: np.random.Generator) -> t
         )
         left, top, right, bottom = window
         patch = Image.fromarray(labels[top:bottom, left:right])
-        ImageDraw.Draw(patch).polygon([(float(x - left), float(y - top)) for x, y in outline], fill=CLASS_ID[name])
+        ImageDraw.Draw(patch).polygon((outline - (left, top)).ravel().tolist(), fill=CLASS_ID[name])
         labels[top:bottom, left:right] = np.asarray(patch)
     return alpha, labels
 

@@ -15,7 +15,7 @@ from synthforge_hf.randomness import random_stream
 
 GREY = (0.299, 0.587, 0.114)
 SEPIA = np.array([1.08, 0.96, 0.76])
-NOISE_SIZE = 768
+NOISE_SIZE = 640
 NOISE_UNIT = 32.0
 """Value of one standard deviation in the noise texture."""
 REFERENCE_RESOLUTION = 512
@@ -208,5 +208,8 @@ def _noise_field(grain: int) -> np.ndarray:
     field += random.standard_normal((NOISE_SIZE, NOISE_SIZE, 1), dtype=np.float32)
     for _ in range(grain):
         for axis in (0, 1):
-            field = field + 0.5 * (np.roll(field, 1, axis) + np.roll(field, -1, axis))
-    return np.clip(np.rint(NOISE_UNIT * field / field.std()), -127, 127).astype(np.int8)
+            half = 0.5 * field
+            field += np.roll(half, 1, axis)
+            field += np.roll(half, -1, axis)
+    field *= NOISE_UNIT / field.std()
+    return np.clip(np.rint(field, out=field), -127, 127, out=field).astype(np.int8)

@@ -6,6 +6,7 @@ shapes and expressions.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -68,6 +69,12 @@ class Chart:
     labels: np.ndarray
     masks: np.ndarray
     landmarks: np.ndarray
+
+    @cached_property
+    def brow_lines(self) -> list[tuple[str, np.ndarray]]:
+        """Class and (N, 2) smooth line of texels through the landmarks of each brow, from the nose to the temple."""
+        brows = ("r_brow", self.landmarks[17:22][::-1]), ("l_brow", self.landmarks[22:27])
+        return [(name, smooth_curve(points, steps=12)) for name, points in brows]
 
 
 def draw_chart(head: AnnyHead) -> Chart:

@@ -146,7 +146,8 @@ def _fall(
     step = length / HANGING_ROWS
     points = np.empty((HANGING_ROWS + 1, *direction.shape), np.float32)
     points[0] = start[-1]
-    obstacles = [body, off, away.astype(np.float32)]
+    downwards = np.argsort(-body[:, 1])
+    obstacles = [each[downwards] for each in (body, off, away.astype(np.float32))]
     launch_on_cpu(load_hair_kernels().let_fall, [points, direction, pull, step, min(1.0, 60 * step), *obstacles])
     fallen = points[1:]
     smooth = fallen.copy()

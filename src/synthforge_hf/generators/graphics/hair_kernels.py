@@ -164,6 +164,28 @@ def weave_ribbons(
     number[1] = f
 
 
+@wp.func
+def nearest_point(points: wp.array(dtype=wp.vec3f), place: wp.vec3f, start: int) -> int:
+    """Number of the point nearest to a place; points lie from top to bottom, and ``start`` is best about as high."""
+    nearest = start
+    least = wp.length_sq(points[start] - place)
+    for way in range(2):
+        # Up, then down, until all further points are further off by their height alone.
+        upwards = way == 0
+        m = wp.where(upwards, start - 1, start + 1)
+        searching = bool(True)
+        while searching and m >= 0 and m < points.shape[0]:
+            offset = points[m] - place
+            distance = wp.length_sq(offset)
+            if distance < least:
+                least = distance
+                nearest = m
+            beyond = wp.where(upwards, offset[1] > 0.0, offset[1] < 0.0)
+            searching = not (beyond and offset[1] * offset[1] >= least)
+            m = wp.where(upwards, m - 1, m + 1)
+    return nearest
+
+
 @wp.kernel
 def let_fall(
     points: wp.array2d(dtype=wp.vec3f),
@@ -178,20 +200,15 @@ def let_fall(
     """Fill in (R, C) points from the first row down, ``step`` metres from one to the next.
 
     direction: (C,) unit vectors, changed; each step turns them by ``turning`` times the pull, (C,). body, off, away:
-    (M,) obstacles, unit vectors off them, and the metres that points keep above the nearest one.
+    (M,) obstacles from top to bottom, unit vectors off them, and the metres that points keep above the nearest one.
     """
+    nearest = int(0)
     for c in range(points.shape[1]):
         way = direction[c]
         for r in range(1, points.shape[0]):
             before = points[r - 1, c]
             moved = before + unit(way + pull[c] * turning) * step
-            nearest = int(0)
-            least = float(1.0e10)
-            for m in range(body.shape[0]):
-                distance = wp.length_sq(moved - body[m])
-                if distance < least:
-                    least = distance
-                    nearest = m
+            nearest = nearest_point(body, moved, nearest)
             height = wp.dot(moved - body[nearest], off[nearest])
             moved = moved + off[nearest] * wp.max(away[nearest] - height, 0.0)
             way = unit(moved - before)
