@@ -252,44 +252,22 @@ def draw(
     one_sided = torch.tensor(
         [num_one_sided] if isinstance(num_one_sided, int) else list(num_one_sided), dtype=torch.int32, device=device
     )
-    screen, weight = as_argument(drawn.screen), as_argument(drawn.weight)
     on_gpu = device.type == "cuda"
-    projectors = num_vertices if on_gpu else 1
     threads, slices = (faces.shape[1], TRIANGLE_SLICES_CUDA) if on_gpu else (1, 1)
+    inputs = [
+        as_argument(vertices),
+        as_argument(intrinsics),
+        NEAR,
+        orthographic,
+        as_argument(drawn.screen),
+        as_argument(drawn.weight),
+    ]
     launch = launch_options(device)
-    warp.launch(
-        kernels.project_vertices,
-        dim=(batch, projectors),
-        inputs=[
-            as_argument(vertices),
-            as_argument(intrinsics),
-            NEAR,
-            orthographic,
-            projectors,
-            screen,
-            weight,
-        ],
-        **launch,
-    )
-    warp.launch(
-        kernels.draw_triangles,
-        dim=(batch, threads, slices),
-        inputs=[
-            as_argument(faces),
-            screen,
-            weight,
-            orthographic,
-            as_argument(one_sided),
-            threads,
-            slices,
-            not on_gpu,
-            height,
-            width,
-            pitch,
-            as_argument(keys.view(-1)),
-        ],
-        **launch,
-    )
+    if on_gpu:
+        warp.launch(kernels.project_vertices, dim=(batch, num_vertices), inputs=inputs, **launch)
+    inputs += [as_argument(faces), as_argument(one_sided), threads, slices, height, width, pitch]
+    inputs.append(as_argument(keys.view(-1)))
+    warp.launch(kernels.draw_triangles, dim=(batch, threads, slices), inputs=inputs, **launch)
     return drawn
 
 

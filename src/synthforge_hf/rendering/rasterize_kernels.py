@@ -64,14 +64,12 @@ def project_vertices(
     intrinsics: wp.array3d(dtype=wp.float32),
     near: wp.float32,
     orthographic: wp.bool,
-    num_threads: wp.int32,
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
 ):
-    """Project all vertices. One thread projects every num_threads-th of them."""
-    b, first = wp.tid()
-    for v in range(first, vertices.shape[1], num_threads):
-        project_vertex(b, v, vertices, intrinsics, near, orthographic, screen, weight)
+    """Project a vertex per thread, for a GPU."""
+    b, v = wp.tid()
+    project_vertex(b, v, vertices, intrinsics, near, orthographic, screen, weight)
 
 
 @wp.func
@@ -284,7 +282,6 @@ def draw_triangle(
     orthographic: wp.bool,
     num_one_sided: wp.array(dtype=wp.int32),
     num_slices: wp.int32,
-    eight_at_once: wp.bool,
     height: wp.int32,
     width: wp.int32,
     pitch: wp.int32,
@@ -351,7 +348,7 @@ def draw_triangle(
     first = (b * height + y_begin + part) * pitch + x_begin
     columns = x_end - x_begin
     rows = (y_end - y_begin - part + num_slices - 1) / num_slices
-    if eight_at_once and extent <= SMALL_EXTENT:
+    if num_slices == 1 and extent <= SMALL_EXTENT:
         lower_keys_of_small(
             keys,
             first,
@@ -430,14 +427,16 @@ def draw_triangle(
 
 @wp.kernel
 def draw_triangles(
-    faces: wp.array3d(dtype=wp.int32),
+    vertices: wp.array2d(dtype=wp.vec3f),
+    intrinsics: wp.array3d(dtype=wp.float32),
+    near: wp.float32,
+    orthographic: wp.bool,
     screen: wp.array2d(dtype=wp.vec2i),
     weight: wp.array2d(dtype=wp.float32),
-    orthographic: wp.bool,
+    faces: wp.array3d(dtype=wp.int32),
     num_one_sided: wp.array(dtype=wp.int32),
     num_threads: wp.int32,
     num_slices: wp.int32,
-    eight_at_once: wp.bool,
     height: wp.int32,
     width: wp.int32,
     pitch: wp.int32,
@@ -447,26 +446,17 @@ def draw_triangles(
 
     What is linear over the image is stored: the distance if orthographic, else 1 / z, turned round so that near is low.
     faces, num_one_sided: of each picture, or one for all. The first num_one_sided triangles are left out where they are
-    seen from behind. One thread draws every num_slices-th row of every num_threads-th triangle: on a CPU, one draws
-    them all, small ones eight_at_once. pitch: keys from one row to the next.
+    seen from behind. pitch: keys from one row to the next. One thread draws every num_slices-th row of every
+    num_threads-th triangle. A single slice means that a single thread, on a CPU, does it all: it projects the vertices,
+    too, and draws small triangles eight pixels at once.
     """
     b, first, part = wp.tid()
+    if num_slices == 1:
+        for v in range(vertices.shape[1]):
+            project_vertex(b, v, vertices, intrinsics, near, orthographic, screen, weight)
     for f in range(first, faces.shape[1], num_threads):
         draw_triangle(
-            b,
-            f,
-            part,
-            faces,
-            screen,
-            weight,
-            orthographic,
-            num_one_sided,
-            num_slices,
-            eight_at_once,
-            height,
-            width,
-            pitch,
-            keys,
+            b, f, part, faces, screen, weight, orthographic, num_one_sided, num_slices, height, width, pitch, keys
         )
 
 

@@ -1,7 +1,7 @@
 """Where things sit on one person's head: its own upright frame, and height maps that things are laid on."""
 
 from copy import copy
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import torch
@@ -211,8 +211,8 @@ def spread(values: np.ndarray, cells: int, wrap: bool = False) -> np.ndarray:
         padding = [(cells, cells) if axis == each else (0, 0) for each in (0, 1)]
         padded = np.pad(result, padding, mode="wrap" if wrap and axis == 1 else "edge")
         count = result.shape[axis]
-        shifted = [np.take(padded, range(step, step + count), axis=axis) for step in range(2 * cells + 1)]
-        result = np.max(shifted, axis=0)
+        shifted = [padded[(slice(None),) * axis + (slice(step, step + count),)] for step in range(2 * cells + 1)]
+        result = reduce(np.maximum, shifted)
     return result
 
 

@@ -2,7 +2,7 @@
 GPU."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -29,7 +29,7 @@ from synthforge_hf.generators.graphics.settings import GraphicsSettings
 from synthforge_hf.heads.anny import AnnyHead, load_anny_head
 from synthforge_hf.heads.base import HeadCoefficients
 from synthforge_hf.randomness import random_stream
-from synthforge_hf.rendering.mesh import vertex_normals
+from synthforge_hf.rendering.mesh import used_vertices, vertex_normals
 from synthforge_hf.rendering.shading import Material, Scene, ShadedMesh, shade
 from synthforge_hf.segmentation_classes import CLASS_ID
 
@@ -85,19 +85,26 @@ class _Shared:
 
     def body_parts(self, body: ShadedMesh) -> list[Part]:
         """Return the body with its labels, and the lashes without."""
-
-        return [
-            Part(replace(body, faces=faces, materials=materials), label, corner_uv=corner_uv)
-            for faces, materials, label, corner_uv in self._pieces
-        ]
+        faces, materials, classes, corner_uv = self._labelled
+        vertices, lash_faces = self._lashes
+        picked = {
+            item.name: getattr(body, item.name)[vertices]
+            for item in fields(ShadedMesh)
+            if item.name not in ("faces", "materials")
+        }
+        lashes = ShadedMesh(faces=lash_faces, materials=np.full(len(lash_faces), Material.LASH, np.uint8), **picked)
+        return [Part(replace(body, faces=faces, materials=materials), classes, corner_uv=corner_uv), Part(lashes, None)]
 
     @cached_property
-    def _pieces(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]]:
-        """Triangles, their materials, labels and chart coordinates: of all that has labels, and of the lashes."""
-        return [
-            (self.head.faces[chosen], self.materials[chosen], label, self.chart.corner_uv[chosen])
-            for chosen, label in ((self.labelled, self.classes[self.labelled]), (~self.labelled, None))
-        ]
+    def _labelled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of all triangles that have labels: their vertices, materials, labels and chart coordinates."""
+        chosen = self.labelled
+        return self.head.faces[chosen], self.materials[chosen], self.classes[chosen], self.chart.corner_uv[chosen]
+
+    @cached_property
+    def _lashes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the lashes' vertices, and their triangles into these."""
+        return used_vertices(self.head.faces[~self.labelled], len(self.head.template))
 
 
 @lru_cache(maxsize=1)
