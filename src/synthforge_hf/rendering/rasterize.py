@@ -157,8 +157,10 @@ def _check_input(vertices: Tensor, faces: Tensor, intrinsics: Tensor, height: in
         )
     if height < 1 or width < 1:
         raise ValueError(f"the image must have at least one pixel, not {width} x {height}")
-    if faces.numel() and not 0 <= int(faces.min()) <= int(faces.max()) < vertices.shape[1]:
-        raise ValueError(f"faces index vertices {int(faces.min())} to {int(faces.max())}, of {vertices.shape[1]}")
+    if faces.numel():
+        least, greatest = (int(index) for index in torch.aminmax(faces))
+        if not 0 <= least <= greatest < vertices.shape[1]:
+            raise ValueError(f"faces index vertices {least} to {greatest}, of {vertices.shape[1]}")
 
 
 def load_warp() -> tuple[ModuleType, ModuleType]:
@@ -295,7 +297,7 @@ def _interpolate_warp(fragments: Fragments, corner_values: Tensor) -> Tensor:
 
 def as_argument(tensor: Tensor) -> Any:
     """Return what a launch takes for a tensor: as it is or, as numpy, in less time; vectors are its last axis."""
-    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+    return tensor.numpy() if tensor.is_cpu else tensor
 
 
 def as_warp(tensor: Tensor, vector: Any) -> Any:

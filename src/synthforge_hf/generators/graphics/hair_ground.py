@@ -96,7 +96,7 @@ def lay_ground(
     polar = np.concatenate([upper, lower])
     row = polar / SCALP_STEP_DEG
     index = np.minimum(row.astype(int), len(scalp) - 2)
-    fraction = (row - index)[..., None]
+    fraction = (row - index)[..., None].astype(np.float32)
     column = np.arange(columns)
     points = scalp[index, column] * (1 - fraction) + scalp[index + 1, column] * fraction
     centre = scalp[: len(scalp) * 2 // 3].reshape(-1, 3).mean(0)
