@@ -4,6 +4,8 @@ import numpy as np
 
 from synthforge_hf.generators.graphics.hair import _trace
 from synthforge_hf.generators.graphics.hair_ground import HairGround
+from synthforge_hf.generators.graphics.hair_strands import load_hair_kernels
+from synthforge_hf.warp_runtime import launch_on_cpu
 
 ROWS, COLUMNS = 10, 12
 ROW_LENGTH, COLUMN_LENGTH = 0.01, 0.02
@@ -48,3 +50,27 @@ def test_over_the_crown_paths_go_down_the_other_side() -> None:
         flat_ground(), flow, np.array([0.5]), np.array([2.0]), np.array([0.01]), np.zeros(1), steps=2
     )
     np.testing.assert_allclose((rows[0, -1], columns[0, -1]), (0.5, 2 + COLUMNS / 2), atol=1e-5)
+
+
+def test_what_falls_keeps_off_the_nearest_of_all_obstacles() -> None:
+    random = np.random.default_rng(0)
+    body = random.uniform(-0.1, 0.1, (300, 3)).astype(np.float32)
+    body = body[np.argsort(-body[:, 1])]
+    off = random.normal(size=body.shape)
+    off = (off / np.linalg.norm(off, axis=1, keepdims=True)).astype(np.float32)
+    away = random.uniform(0, 0.02, len(body)).astype(np.float32)
+    points = np.zeros((12, 5, 3), np.float32)
+    points[0] = random.uniform(-0.05, 0.05, (5, 3)) + [0, 0.08, 0]
+    direction = np.tile(np.float32([0, -1, 0]), (5, 1))
+    pull = random.normal(0, 0.5, (5, 3)).astype(np.float32)
+    expected, step, turning = points.copy(), 0.015, 0.3
+    for column, way in enumerate(direction.copy()):
+        for row in range(1, len(points)):
+            way = way + pull[column] * np.float32(turning)
+            moved = expected[row - 1, column] + way / np.linalg.norm(way) * np.float32(step)
+            nearest = np.linalg.norm(moved - body, axis=1).argmin()
+            moved = moved + off[nearest] * max(away[nearest] - (moved - body[nearest]) @ off[nearest], 0)
+            way = (moved - expected[row - 1, column]) / np.linalg.norm(moved - expected[row - 1, column])
+            expected[row, column] = moved
+    launch_on_cpu(load_hair_kernels().let_fall, [points, direction, pull, step, turning, body, off, away])
+    np.testing.assert_allclose(points, expected, atol=1e-5)

@@ -5,6 +5,7 @@ its workers cannot be stopped in the middle of a task.
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -188,10 +189,15 @@ def _stop(crew: list[_Worker]) -> None:
 def _work(connection: Connection, request: SampleRequest, device: str, folder: str) -> None:
     """What a worker does until its parent closes the pipe."""
     try:
+        import pyarrow
         import torch
 
         torch.set_num_threads(1)
+        # Memory that samples were made in serves to write them, too; Arrow's own pool would take new pages.
+        pyarrow.set_memory_pool(pyarrow.system_memory_pool())
         generator = load_recipe_generator(request.recipe, device)
+        # All that is loaded by now stays; going through it takes Python's garbage collector a seventh of a second.
+        gc.freeze()
         connection.send(WorkerReady(generator.license))
         while True:
             shard: Shard = connection.recv()

@@ -150,7 +150,7 @@ def _scene(kind: str, size: int, random: np.random.Generator) -> Image.Image:
 def _wall(size: int, palette: list[tuple[int, int, int]], random: np.random.Generator) -> Image.Image:
     """Plaster, stone, leaves, cloth: noise of any grain, coloured between two or three colours, brighter to one
     side."""
-    field = _noise()[int(random.integers(3))]
+    field = load_noise()[int(random.integers(3))]
     cut = int(np.exp(random.uniform(np.log(24), np.log(field.shape[0]))))
     left, top = random.integers(0, field.shape[0] - cut + 1, 2)
     piece = Image.fromarray(field).resize(
@@ -172,8 +172,8 @@ def _wall(size: int, palette: list[tuple[int, int, int]], random: np.random.Gene
 
 
 @lru_cache(maxsize=1)
-def _noise() -> np.ndarray:
-    """(3, 384, 384) uint8 fields of noise: cloudy, grainy, stretched."""
+def load_noise() -> np.ndarray:
+    """Return (3, 384, 384) uint8 fields of noise: cloudy, grainy, stretched."""
     random = random_stream(0, 0, "background noise")
     size = 384
     v, u = np.meshgrid(np.fft.fftfreq(size), np.fft.rfftfreq(size), indexing="ij")

@@ -16,6 +16,7 @@ from synthforge_hf.randomness import random_stream
 GREY = (0.299, 0.587, 0.114)
 SEPIA = np.array([1.08, 0.96, 0.76])
 NOISE_SIZE = 640
+NOISE_GRAINS = 3
 NOISE_UNIT = 32.0
 """Value of one standard deviation in the noise texture."""
 REFERENCE_RESOLUTION = 512
@@ -68,7 +69,7 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
         chosen |= {"motion": float(random.uniform(0.006, 0.03)), "motion_angle": float(random.uniform(0, np.pi))}
     if happens("noise", settings.noise_share):
         noise = float(np.exp(random.uniform(np.log(2.0), np.log(6.5))))
-        chosen |= {"noise": noise, "noise_grain": int(random.integers(3))}
+        chosen |= {"noise": noise, "noise_grain": int(random.integers(NOISE_GRAINS))}
     if happens("white_balance", settings.white_balance_share):
         warmth, green = random.normal(0.035, 0.05), random.normal(-0.025, 0.02)
         chosen["tint"] = tuple(float(np.exp(value)) for value in (warmth, green, -1.3 * warmth))
@@ -97,7 +98,7 @@ def sample_camera_effects(settings: CameraEffectSettings, random: np.random.Gene
             "contrast": float(random.uniform(-0.25, 0.2)),
             "lift": float(random.uniform(0.02, 0.12)),
             "noise": float(random.uniform(4, 11)),
-            "noise_grain": int(random.integers(1, 3)),
+            "noise_grain": int(random.integers(1, NOISE_GRAINS)),
             "vignette": float(random.uniform(0.1, 0.6)),
         }
     return CameraEffects(names=tuple(names), **chosen)  # type: ignore[arg-type]
@@ -182,7 +183,7 @@ def _darken_corners(image: np.ndarray, amount: float) -> np.ndarray:
 def _add_noise(photo: Image.Image, effects: CameraEffects, random: np.random.Generator) -> np.ndarray:
     """Noise whose variance grows with the light, as photons' does, on top of a constant part."""
     width, height = photo.size
-    field = _noise_field(effects.noise_grain)
+    field = load_sensor_noise(effects.noise_grain)
     if max(height, width) > NOISE_SIZE:
         repeats = -(-max(height, width) // NOISE_SIZE)
         field = np.tile(field, (repeats, repeats, 1))
@@ -200,9 +201,10 @@ def _add_noise(photo: Image.Image, effects: CameraEffects, random: np.random.Gen
     return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
-@lru_cache(maxsize=3)
-def _noise_field(grain: int) -> np.ndarray:
-    """(NOISE_SIZE, NOISE_SIZE, 3) int8, tileable, standard deviation NOISE_UNIT; channels share half of it."""
+@lru_cache(maxsize=NOISE_GRAINS)
+def load_sensor_noise(grain: int) -> np.ndarray:
+    """Return (NOISE_SIZE, NOISE_SIZE, 3) int8 noise of one of NOISE_GRAINS, tileable, of standard deviation NOISE_UNIT;
+    channels share half of it. Made on first use, in a fiftieth of a second."""
     random = random_stream(0, grain, "sensor noise")
     field = random.standard_normal((NOISE_SIZE, NOISE_SIZE, 3), dtype=np.float32)
     field += random.standard_normal((NOISE_SIZE, NOISE_SIZE, 1), dtype=np.float32)

@@ -13,12 +13,18 @@ from synthforge_hf.errors import UsageError
 from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace
 from synthforge_hf.generators.graphics import colours
 from synthforge_hf.generators.graphics.accessories import Dresser
-from synthforge_hf.generators.graphics.background import sample_background
+from synthforge_hf.generators.graphics.background import load_noise, sample_background
 from synthforge_hf.generators.graphics.beard import LABELLED_LENGTH, BeardGrower, sample_beard
 from synthforge_hf.generators.graphics.brows import BROW_WINDOW, draw_brows, sample_brows
-from synthforge_hf.generators.graphics.camera_effects import apply_camera_effects, sample_camera_effects
+from synthforge_hf.generators.graphics.camera_effects import (
+    NOISE_GRAINS,
+    apply_camera_effects,
+    load_sensor_noise,
+    sample_camera_effects,
+)
 from synthforge_hf.generators.graphics.camera_pose import sample_camera
 from synthforge_hf.generators.graphics.chart import Chart, draw_chart
+from synthforge_hf.generators.graphics.environments import load_environments
 from synthforge_hf.generators.graphics.expression import fit_expression, sample_expression, sample_pose
 from synthforge_hf.generators.graphics.hair import grow_hair
 from synthforge_hf.generators.graphics.hair_styles import sample_hair_style
@@ -342,10 +348,14 @@ def batch_size(device: str) -> int:
 
 
 def _warm_up(device: str) -> None:
-    """Draw a face once per process and device: the first one waits for kernels and tables, and a worker that says it is
+    """Draw a face once per process and device, and load the tables that not every face needs: who says that it is
     ready, is."""
     if device not in _WARM:
         _WARM.add(device)
+        load_environments()
+        load_noise()
+        for grain in range(NOISE_GRAINS):
+            load_sensor_noise(grain)
         GraphicsGenerator(GraphicsSettings(), device).generate(0, 0, 16)
 
 
