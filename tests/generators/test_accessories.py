@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from synthforge_hf.annotation import Annotations, annotate
 from synthforge_hf.errors import UsageError
@@ -13,6 +14,8 @@ from synthforge_hf.generators.graphics.clothing import KINDS as CLOTHES
 from synthforge_hf.generators.graphics.clothing import Wardrobe, sample_outfit
 from synthforge_hf.generators.graphics.fitting import HeadFit, HeadFitter
 from synthforge_hf.generators.graphics.glasses import build_glasses, sample_glasses
+from synthforge_hf.generators.graphics.hair import grow_hair
+from synthforge_hf.generators.graphics.hair_styles import sample_cut
 from synthforge_hf.generators.graphics.headwear import KINDS as HEADWEAR
 from synthforge_hf.generators.graphics.headwear import HeadwearStyle, build_headwear, sample_headwear
 from synthforge_hf.generators.graphics.jewellery import build_earrings, build_necklace, sample_jewellery
@@ -28,6 +31,9 @@ from synthforge_hf.generators.graphics.torso import Torso, boundary_loops, clip_
 from synthforge_hf.heads.anny import load_anny_head
 from synthforge_hf.heads.base import HeadCoefficients
 from synthforge_hf.randomness import random_stream
+from synthforge_hf.rendering.camera import orbit_camera
+from synthforge_hf.rendering.mesh import vertex_normals
+from synthforge_hf.rendering.rasterize import depth_map
 from synthforge_hf.segmentation_classes import CLASS_ID
 
 BARE = {
@@ -174,6 +180,35 @@ def test_hair_goes_under_the_hat_and_only_there(kind: str) -> None:
         assert np.allclose(tuck(chest), chest, atol=1e-5)
         assert all(part.label == CLASS_ID["hat"] for part in parts)
         assert np.isfinite(parts[0].mesh.vertices).all()
+
+
+def seen_from_above(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(256, 256) metres to what a camera above the forehead sees."""
+    camera = orbit_camera(0.0, np.radians(65), 0.0, 1.5, np.radians(16), 256)
+    return depth_map(
+        torch.from_numpy(np.ascontiguousarray(camera.to_camera(vertices.astype(np.float32))))[None],
+        torch.from_numpy(np.ascontiguousarray(faces)),
+        torch.tensor(camera.intrinsics, dtype=torch.float32)[None],
+        256,
+        256,
+    )[0].numpy()
+
+
+@pytest.mark.parametrize("cut", ["long", "wavy", "bob", "messy"])
+def test_no_hair_comes_out_of_a_hat_or_lies_on_its_brim(cut: str) -> None:
+    for number in range(6):
+        vertices, fit = person(number)
+        style = sample_cut(cut, np.random.default_rng(number))
+        normals = vertex_normals(vertices, load_anny_head().faces)
+        hair = grow_hair(load_anny_head(), vertices, normals, style, SKIN, np.random.default_rng(number))
+        parts, tuck = build_headwear(fit, hat("brimmed hat"))
+        assert hair is not None
+        covering = seen_from_above(parts[0].mesh.vertices, parts[0].mesh.faces)
+        for mesh in (hair.layer, hair.strands):
+            under = seen_from_above(tuck(mesh.vertices), mesh.faces)
+            both = (covering > 0) & (under > 0)
+            assert both.sum() > 1000
+            assert (under < covering)[both].sum() <= 2
 
 
 @pytest.mark.parametrize("number", range(6))

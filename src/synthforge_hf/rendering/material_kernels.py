@@ -348,7 +348,9 @@ def shade_point(
         # Gaps between teeth; u runs around the head.
         across = u / TOOTH_WIDTH
         gap = smooth(0.36, 0.5, wp.abs(across - wp.floor(across) - 0.5))
-        albedo = paint[scene].teeth * ((0.96 + 0.04 * fine[0]) * (1.0 - 0.45 * gap))
+        # Between the cheeks it gets dark.
+        lit = 1.0 - 0.97 * smooth(0.02, 0.05, wp.abs(u - 0.5))
+        albedo = paint[scene].teeth * ((0.96 + 0.04 * fine[0]) * (1.0 - 0.45 * gap) * lit)
         occlusion = 0.25 + 0.75 * wp.sqrt(wp.clamp(occlusion * 2.2, 0.0, 1.0))
         gloss = 0.12
         sharpness = 60.0

@@ -139,9 +139,11 @@ def build_headwear(fit: HeadFit, style: HeadwearStyle) -> tuple[list[Part], Tuck
             limit = np.interp(azimuth, around, edge) - polar
         if style.name == "headband":
             limit = np.minimum(limit, _band_width(style) - limit)
-        # Hair bends in towards the edge.
-        near = np.clip(-limit / 0.12, 0, 1)
-        held = np.where(near < 1, np.minimum(radius, inside + 0.04 * near), radius)
+        # Hair bends in towards the edge, and well below its surface under the hat, where nobody sees it: between two of
+        # its points, which may be 3 cm apart, it must not come out of the hat or lie on its brim.
+        near = np.clip((-limit - 0.15) / 0.15, 0, 1)
+        close = np.minimum(radius, inside + 0.04 * near - 0.012 * (limit > 0))
+        held = np.where(near < 1, close, radius)
         return fit.to_world(fit.ray(azimuth, polar, held)).astype(points.dtype)
 
     return [Part(shaded(fit.place(join(solids))), label)], tuck
