@@ -21,9 +21,17 @@ import numpy as np
 from synthforge_hf.data.files import write_synced, writing
 from synthforge_hf.data.manifest import current_versions
 from synthforge_hf.data.planning import Shard
-from synthforge_hf.data.recipes import load_recipe_generator
 from synthforge_hf.data.shards import SampleRequest, write_shard
-from synthforge_hf.data.workers import ONE_THREAD, Event, Failure, SampleMade, ShardMade, WorkerReady, describe_failure
+from synthforge_hf.data.workers import (
+    ONE_THREAD,
+    Event,
+    Failure,
+    SampleMade,
+    ShardMade,
+    WorkerReady,
+    describe_failure,
+    load_worker_generator,
+)
 from synthforge_hf.errors import SynthForgeError, UsageError
 from synthforge_hf.generators.base import FaceGenerator
 
@@ -97,13 +105,10 @@ def make_shard(
     request, device, versions = common
     try:
         _check_versions(versions)
-        import torch
-
-        torch.set_num_threads(1)
         key = (request.recipe.content_hash(), device)
         if key not in _generators:
             _generators.clear()
-            _generators[key] = load_recipe_generator(request.recipe, device)
+            _generators[key] = load_worker_generator(request, device)
         generator = _generators[key]
         with tempfile.TemporaryDirectory(prefix="synthforge-") as folder:
             path = Path(folder) / "shard.parquet"

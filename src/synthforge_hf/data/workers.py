@@ -18,10 +18,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+
 from synthforge_hf.data.planning import Shard
 from synthforge_hf.data.recipes import load_recipe_generator
 from synthforge_hf.data.shards import SampleRequest, write_shard
 from synthforge_hf.errors import SynthForgeError, UsageError
+from synthforge_hf.generators.base import FaceGenerator
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -189,15 +192,7 @@ def _stop(crew: list[_Worker]) -> None:
 def _work(connection: Connection, request: SampleRequest, device: str, folder: str) -> None:
     """What a worker does until its parent closes the pipe."""
     try:
-        import pyarrow
-        import torch
-
-        torch.set_num_threads(1)
-        # Memory that samples were made in serves to write them, too; Arrow's own pool would take new pages.
-        pyarrow.set_memory_pool(pyarrow.system_memory_pool())
-        generator = load_recipe_generator(request.recipe, device)
-        # All that is loaded by now stays; going through it takes Python's garbage collector a seventh of a second.
-        gc.freeze()
+        generator = load_worker_generator(request, device)
         connection.send(WorkerReady(generator.license))
         while True:
             shard: Shard = connection.recv()
@@ -212,6 +207,20 @@ def _work(connection: Connection, request: SampleRequest, device: str, folder: s
     except Exception as error:
         with contextlib.suppress(OSError):
             connection.send(describe_failure(error))
+
+
+def load_worker_generator(request: SampleRequest, device: str) -> FaceGenerator:
+    """Load a generator in a process that does nothing but make shards, and settle the process on that: one thread, one
+    pool of memory, no garbage to look for in what stays."""
+    import torch
+
+    torch.set_num_threads(1)
+    # Memory that samples were made in serves to write them, too; Arrow's own pool would take new pages.
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    generator = load_recipe_generator(request.recipe, device)
+    # Going through all that is loaded takes Python's garbage collector a seventh of a second.
+    gc.freeze()
+    return generator
 
 
 def describe_failure(error: Exception) -> Failure:

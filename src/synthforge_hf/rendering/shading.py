@@ -252,7 +252,7 @@ def _shade(surfaces: Sequence[_Surfaces], device: str) -> np.ndarray:
         warp.launch(kernel, dim=(batch, height, columns), inputs=arguments, device=device)
 
     slices = width if device == "cuda" else 1
-    behind = _tensor(_together([each.scene.background for each in surfaces]), device)
+    behind = _tensor(_padded([each.scene.background for each in surfaces]), device)
     coat, light = together(coats), together(lights)
     launch(kernels.shade, slices, keys, together(drawn_surfaces), coat, light, behind, slices, colour)
     if any(len(each.lens) for each in surfaces):
@@ -264,16 +264,11 @@ def _shade(surfaces: Sequence[_Surfaces], device: str) -> np.ndarray:
     return image.cpu().numpy()
 
 
-def _together(arrays: list[np.ndarray]) -> np.ndarray:
-    """Stack arrays; one alone needs no copy."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
-
-
 def _padded(arrays: list[np.ndarray]) -> np.ndarray:
-    """Stack (N, 3) arrays of different lengths: the missing rows are 0, a vertex at the camera, or no triangle."""
+    """Stack arrays, also of different lengths: missing rows are 0, a vertex at the camera, or no triangle."""
     if len(arrays) == 1:
         return arrays[0][None]
-    stacked = np.zeros((len(arrays), max(map(len, arrays)), 3), arrays[0].dtype)
+    stacked = np.zeros((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
     for row, values in zip(stacked, arrays, strict=True):
         row[: len(values)] = values
     return stacked

@@ -8,6 +8,7 @@ Imported on first use only, because importing Warp takes a third of a second.
 
 import warp as wp
 
+from synthforge_hf.rendering.coverage_kernels import SUBPIXELS
 from synthforge_hf.rendering.material_kernels import (  # noqa: F401 (the vectors are the textures' types)
     HAIR,
     Light,
@@ -18,7 +19,7 @@ from synthforge_hf.rendering.material_kernels import (  # noqa: F401 (the vector
     vec4b,
     vec4ub,
 )
-from synthforge_hf.rendering.rasterize_kernels import EMPTY, NEAREST, SUBPIXELS, corner_weights
+from synthforge_hf.rendering.rasterize_kernels import EMPTY, NEAREST, corner_weights
 
 wp.set_module_options({"enable_backward": False, "fast_math": False, "fuse_fp": False})
 

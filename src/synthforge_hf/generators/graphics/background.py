@@ -71,7 +71,10 @@ def sample_background(
 
 def _scene_size(blur: float) -> int:
     """Pixels across that are enough for a scene with so much blur."""
-    return next(size for size in (SMALL, MIDDLE, LARGE) if blur * 2 * size > SMOOTH or size == LARGE)
+    for size in (SMALL, MIDDLE):
+        if blur * 2 * size > SMOOTH:
+            return size
+    return LARGE
 
 
 def _gain(scene: LitScene) -> float:
@@ -150,7 +153,7 @@ def _scene(kind: str, size: int, random: np.random.Generator) -> Image.Image:
 def _wall(size: int, palette: list[tuple[int, int, int]], random: np.random.Generator) -> Image.Image:
     """Plaster, stone, leaves, cloth: noise of any grain, coloured between two or three colours, brighter to one
     side."""
-    field = load_noise()[int(random.integers(3))]
+    field = load_wall_noise()[int(random.integers(3))]
     cut = int(np.exp(random.uniform(np.log(24), np.log(field.shape[0]))))
     left, top = random.integers(0, field.shape[0] - cut + 1, 2)
     piece = Image.fromarray(field).resize(
@@ -172,7 +175,7 @@ def _wall(size: int, palette: list[tuple[int, int, int]], random: np.random.Gene
 
 
 @lru_cache(maxsize=1)
-def load_noise() -> np.ndarray:
+def load_wall_noise() -> np.ndarray:
     """Return (3, 384, 384) uint8 fields of noise: cloudy, grainy, stretched."""
     random = random_stream(0, 0, "background noise")
     size = 384

@@ -13,7 +13,7 @@ from synthforge_hf.errors import UsageError
 from synthforge_hf.generators.base import LOOK_UP_CLASS, GeneratedFace
 from synthforge_hf.generators.graphics import colours
 from synthforge_hf.generators.graphics.accessories import Dresser
-from synthforge_hf.generators.graphics.background import load_noise, sample_background
+from synthforge_hf.generators.graphics.background import load_wall_noise, sample_background
 from synthforge_hf.generators.graphics.beard import LABELLED_LENGTH, BeardGrower, sample_beard
 from synthforge_hf.generators.graphics.brows import BROW_WINDOW, draw_brows, sample_brows
 from synthforge_hf.generators.graphics.camera_effects import (
@@ -91,7 +91,7 @@ class _Shared:
 
     def body_parts(self, body: ShadedMesh) -> list[Part]:
         """Return the body with its labels, and the lashes without."""
-        faces, materials, classes, corner_uv = self._labelled
+        faces, materials, classes, corner_uv = self._labelled_triangles
         vertices, lash_faces = self._lashes
         picked = {
             item.name: getattr(body, item.name)[vertices]
@@ -102,7 +102,7 @@ class _Shared:
         return [Part(replace(body, faces=faces, materials=materials), classes, corner_uv=corner_uv), Part(lashes, None)]
 
     @cached_property
-    def _labelled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _labelled_triangles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Of all triangles that have labels: their vertices, materials, labels and chart coordinates."""
         chosen = self.labelled
         return self.head.faces[chosen], self.materials[chosen], self.classes[chosen], self.chart.corner_uv[chosen]
@@ -353,7 +353,7 @@ def _warm_up(device: str) -> None:
     if device not in _WARM:
         _WARM.add(device)
         load_environments()
-        load_noise()
+        load_wall_noise()
         for grain in range(NOISE_GRAINS):
             load_sensor_noise(grain)
         GraphicsGenerator(GraphicsSettings(), device).generate(0, 0, 16)
